@@ -1,0 +1,68 @@
+"""Measured running times of an artifact on one kind of device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Durations in nanoseconds, summarised."""
+
+    count: int
+    min_ns: int
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int
+    max_ns: int
+
+    @classmethod
+    def of(cls, durations_ns: Sequence[int]) -> Distribution:
+        """Summary of one or more durations, percentiles by the nearest-rank method."""
+        assert durations_ns
+        ordered = sorted(durations_ns)
+
+        def rank(percent: int) -> int:
+            return ordered[max(0, -(-percent * len(ordered) // 100) - 1)]
+
+        return cls(len(ordered), ordered[0], rank(50), rank(90), rank(99), ordered[-1])
+
+
+@dataclass(frozen=True)
+class Profile:
+    """INFER time per batch size and LOAD time."""
+
+    device_kind: str
+    load: Distribution
+    infer: Mapping[int, Distribution]
+
+    @staticmethod
+    def path(artifact: Path, device_kind: str) -> Path:
+        return artifact / f"profile-{device_kind}.json"
+
+    def write(self, artifact: Path) -> None:
+        document = {
+            "device_kind": self.device_kind,
+            "load": asdict(self.load),
+            "infer": {str(size): asdict(times) for size, times in sorted(self.infer.items())},
+        }
+        path = self.path(artifact, self.device_kind)
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(document, indent=2) + "\n")
+        scratch.replace(path)
+
+    @classmethod
+    def read(cls, artifact: Path, device_kind: str) -> Profile | None:
+        """The stored profile, or None where there is none or it cannot be read."""
+        try:
+            document = json.loads(cls.path(artifact, device_kind).read_text())
+            return cls(
+                document["device_kind"],
+                Distribution(**document["load"]),
+                {int(size): Distribution(**times) for size, times in document["infer"].items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None

@@ -1,0 +1,48 @@
+"""What the controller knows of models and workers before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Predicted durations of a model on one kind of device, in nanoseconds."""
+
+    load_ns: int
+    infer_ns: Mapping[int, int]
+    """By batch size."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model version that can be scheduled.
+
+    `segments`: the pages of each run of pages its weights need. `estimates`: by device kind; a worker of a
+    kind that is not in it cannot run the model (yet). The batch sizes are those of the estimates.
+    """
+
+    model_id: int
+    name: str
+    segments: tuple[int, ...]
+    estimates: Mapping[str, Estimate]
+
+    @property
+    def pages(self) -> int:
+        return sum(self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """A worker as it presents itself.
+
+    `slots`: how many INFERs may be outstanding at it. `overlaps`: a LOAD runs beside an INFER without
+    slowing it (a GPU's copy engine); where it does not, both share one timeline.
+    """
+
+    worker_id: int
+    device_kind: str
+    pages: int
+    slots: int
+    overlaps: bool

@@ -1,0 +1,27 @@
+"""The one error type that reaches clients."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Code(Enum):
+    """Triton's internal codes; each protocol adapter maps them to its own."""
+
+    INVALID_ARG = "INVALID_ARG"
+    NOT_FOUND = "NOT_FOUND"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNSUPPORTED = "UNSUPPORTED"
+    INTERNAL = "INTERNAL"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+
+class ServerError(Exception):
+    """A failure with a code and a message in the words a Triton client expects."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

@@ -1,0 +1,54 @@
+"""What a front end hands to the engine, and what comes back: no protocol, no workers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+Buffer = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceCall:
+    """One validated inference.
+
+    `inputs` are the raw bytes of every input of the model, in the model's order, row-major, little-endian.
+    `rows` is the batch dimension, 1 for a model that does not batch. `deadline_ns` is absolute, on the
+    monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default.
+    """
+
+    model_id: int
+    rows: int
+    inputs: tuple[Buffer, ...]
+    arrival_ns: int
+    deadline_ns: int | None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceAnswer:
+    """The raw bytes of every output in the model's order, and where the time went.
+
+    `executed_rows` is the size of the batch that ran, padding included; `action_id` is the same for all
+    calls answered by one execution, so that executions can be counted.
+    """
+
+    outputs: tuple[bytes, ...]
+    action_id: int
+    executed_rows: int
+    queue_ns: int
+    input_ns: int
+    infer_ns: int
+    output_ns: int
+
+
+class InferenceEngine(Protocol):
+    """What the data plane needs of the engine.
+
+    `infer` raises ServerError: UNAVAILABLE "Request timeout expired" as soon as the deadline cannot be
+    met, UNAVAILABLE when a worker was lost, INTERNAL when the device failed. Cancelling the awaiting task
+    cancels the request if it has not been dispatched.
+    """
+
+    def infer(self, call: InferenceCall) -> Awaitable[InferenceAnswer]: ...

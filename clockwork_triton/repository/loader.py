@@ -1,0 +1,56 @@
+"""What the repository needs done to a model version before it can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from clockwork_triton.artifact.signature import Signature
+from clockwork_triton.datatypes import TensorSpec
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """One version on disk with its completed configuration (tritonclient's ModelConfig)."""
+
+    name: str
+    version: int
+    onnx: Path
+    config: Any
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A version the engine can run.
+
+    `infer_ns` by batch size and `load_ns` are the predictions at this moment, `weight_bytes` what it takes
+    of the device's memory while it is resident (whole pages), `workspace_bytes` of the shared workspace.
+    """
+
+    model_id: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    infer_ns: Mapping[int, int]
+    load_ns: int
+    weight_bytes: int
+    workspace_bytes: int
+    artifact: Path
+    runtime: str = "tvm"
+
+
+class ModelLoader(Protocol):
+    """Every method raises ServerError with a reason that a user can act on."""
+
+    async def inspect(self, onnx: Path) -> Signature:
+        """Reads the declared tensors, in a child process: the file may be hostile."""
+        ...
+
+    async def load(self, source: ModelSource) -> LoadedModel:
+        """Converts (or finds in the cache), registers with the workers, profiles."""
+        ...
+
+    async def retire(self, model_id: int) -> None:
+        """Lets requests under way finish, then frees everything of the model."""
+        ...

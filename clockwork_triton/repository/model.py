@@ -1,0 +1,51 @@
+"""A model version as clients see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from clockwork_triton.datatypes import TensorSpec
+
+
+class State(Enum):
+    """Triton's states of a model version in the repository index."""
+
+    UNKNOWN = "UNKNOWN"
+    READY = "READY"
+    UNAVAILABLE = "UNAVAILABLE"
+    LOADING = "LOADING"
+    UNLOADING = "UNLOADING"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A version that is READY: what the data plane needs to check and run a request.
+
+    `config` is tritonclient's ModelConfig message, completed. `inputs` and `outputs` are in the order of the
+    artifact (row shapes without the batch dimension, all fixed). `model_id` names it to the engine: a model
+    that was replaced has a new one. `labels`: by output name, the lines of its label file.
+    """
+
+    name: str
+    version: int
+    model_id: int
+    config: Any
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int
+    default_timeout_ns: int | None
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    runtime: str = "tvm"
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A line of the repository index. `version` "" and state UNKNOWN: known by its directory alone."""
+
+    name: str
+    version: str
+    state: State
+    reason: str = ""

@@ -1,0 +1,44 @@
+"""What a conversion is asked to do, and how its progress is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class ConversionError(Exception):
+    """The model cannot be converted; the text says why and, where it can, how to mend it."""
+
+
+@dataclass(frozen=True)
+class ConversionRequest:
+    """One ONNX file to one artifact.
+
+    `max_batch_size` 0: the first dimension is not a batch, shapes are literal. `shapes`: by input name, the
+    full shape where the file leaves dimensions open (without the batch dimension for a model that batches).
+    `inputs` and `outputs`: the order of tensors wanted in the manifest; empty: the file's. `target` is "cpu" or
+    "cuda"; `arch` "" means this machine's (an LLVM -mcpu, or sm_XX).
+    """
+
+    onnx: Path
+    name: str
+    max_batch_size: int
+    batch_sizes: tuple[int, ...]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    target: str = "cpu"
+    arch: str = ""
+    threads: int = 1
+    tune: str = "off"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A conversion's step, for people: `done` of `total`."""
+
+    name: str
+    stage: str
+    done: int
+    total: int
