@@ -17,7 +17,7 @@ class ConversionRequest:
 
     `max_batch_size` 0: the first dimension is not a batch, shapes are literal. `shapes`: by input name, the
     full shape where the file leaves dimensions open (without the batch dimension for a model that batches).
-    `inputs` and `outputs`: the order of tensors wanted in the manifest; empty: the file's. `target` is "cpu" or
+    `inputs` and `outputs`: the order of tensors in the manifest; empty: the file's. `target`: "cpu" or
     "cuda"; `arch` "" means this machine's (an LLVM -mcpu, or sm_XX).
     """
 
