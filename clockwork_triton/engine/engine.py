@@ -1,0 +1,286 @@
+"""The shell around the controller: clocks, workers and tensors, none of which the controller knows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clockwork_triton.artifact import Manifest
+from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Outcome, Request, Status
+from clockwork_triton.controller.commands import (
+    AnswerRequest,
+    Calibrated,
+    Command,
+    ModelGone,
+    SendAction,
+    WakeAt,
+)
+from clockwork_triton.controller.controller import Controller
+from clockwork_triton.controller.events import (
+    CalibrationAsked,
+    Event,
+    ModelAdded,
+    ModelRetired,
+    RequestArrived,
+    RequestCancelled,
+    ResultArrived,
+    TimePassed,
+    WorkerJoined,
+    WorkerLost,
+)
+from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
+from clockwork_triton.engine.fleet import Fleet
+from clockwork_triton.engine.options import EngineOptions
+from clockwork_triton.engine.worker_process import WorkerProcess
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from clockwork_triton.telemetry.action_log import ActionLog
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A call that has not been answered."""
+
+    call: InferenceCall
+    future: asyncio.Future[InferenceAnswer]
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """An action at a worker. `row_of`: where the rows of each request begin in the batch."""
+
+    action: Action
+    worker: WorkerProcess
+    slot: int = -1
+    row_of: dict[int, int] = field(default_factory=dict)
+    input_ns: int = 0
+
+
+class Engine:
+    """Runs the controller: turns what happens into its events, and does what it commands.
+
+    Everything happens on the event loop's thread. `infer` is what front ends call; the `*_model` and
+    `calibrate` methods are the model loader's.
+    """
+
+    def __init__(
+        self, controller: Controller, options: EngineOptions, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._controller = controller
+        self._clock = clock
+        self._fleet = Fleet(options, self._worker_joined, self._worker_lost, self._result_arrived)
+        self._manifests: dict[int, Manifest] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self._in_flight: dict[int, _InFlight] = {}
+        self._answers: dict[int, InferenceAnswer] = {}
+        self._calibrations: dict[tuple[int, str], asyncio.Future[Calibrated]] = {}
+        self._gone: dict[int, asyncio.Future[None]] = {}
+        self._request_ids = itertools.count(1)
+        self._model_ids = itertools.count(1)
+        self._wake: asyncio.TimerHandle | None = None
+        self._action_log = ActionLog(options.action_log) if options.action_log else None
+        self._workers: dict[int, WorkerSpec] = {}
+
+    async def start(self) -> None:
+        await self._fleet.start()
+
+    async def stop(self) -> None:
+        """Ends the workers; calls still waiting fail with UNAVAILABLE."""
+        await self._fleet.stop()
+        if self._wake is not None:
+            self._wake.cancel()
+        for waiting in self._waiting.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(ServerError(Code.UNAVAILABLE, "Server is stopping"))
+        if self._action_log is not None:
+            self._action_log.close()
+
+    @property
+    def workers(self) -> Mapping[int, WorkerSpec]:
+        """The workers that are up."""
+        return self._workers
+
+    @property
+    def fleet(self) -> Fleet:
+        return self._fleet
+
+    @property
+    def controller(self) -> Controller:
+        return self._controller
+
+    async def infer(self, call: InferenceCall) -> InferenceAnswer:
+        """See InferenceEngine."""
+        request_id = next(self._request_ids)
+        future: asyncio.Future[InferenceAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = _Waiting(call, future)
+        self._handle(
+            RequestArrived(
+                Request(
+                    request_id, call.model_id, call.rows, call.arrival_ns, call.deadline_ns, call.priority
+                )
+            )
+        )
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._handle(RequestCancelled(request_id))
+            raise
+
+    async def register_model(self, name: str, artifact: Path) -> int:
+        """Makes an artifact known to every worker and returns its id; it cannot be scheduled yet.
+
+        ServerError with the worker's words if one of them cannot run it.
+        """
+        manifest = Manifest.read(artifact)
+        model_id = next(self._model_ids)
+        errors = await self._fleet.register(model_id, artifact)
+        if errors:
+            self._fleet.unregister(model_id)
+            raise ServerError(Code.INVALID_ARG, f"a worker cannot run '{name}': {errors[0]}")
+        self._manifests[model_id] = manifest
+        return model_id
+
+    def unregister_model(self, model_id: int) -> None:
+        self._fleet.unregister(model_id)
+        self._manifests.pop(model_id, None)
+
+    def schedule_model(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
+        """From now on the model may be asked for; a second call replaces its estimates."""
+        manifest = self._manifests[model_id]
+        segments = tuple(segment.pages for segment in manifest.segments)
+        self._handle(ModelAdded(ModelSpec(model_id, manifest.name, segments, estimates)))
+
+    async def calibrate(
+        self, model_id: int, device_kind: str, rough: Estimate, loads: int, runs: Mapping[int, int]
+    ) -> Calibrated:
+        """Measured durations; ServerError if they cannot be had."""
+        future: asyncio.Future[Calibrated] = asyncio.get_running_loop().create_future()
+        self._calibrations[model_id, device_kind] = future
+        self._handle(CalibrationAsked(model_id, device_kind, rough, loads, runs))
+        measured = await future
+        if measured.error:
+            raise ServerError(Code.INTERNAL, f"profiling failed: {measured.error}")
+        return measured
+
+    async def retire_model(self, model_id: int) -> None:
+        """Waits for the model's requests to end, then frees what it holds."""
+        self._gone[model_id] = asyncio.get_running_loop().create_future()
+        self._handle(ModelRetired(model_id))
+        await self._gone.pop(model_id)
+        self.unregister_model(model_id)
+
+    def _handle(self, event: Event) -> None:
+        for command in self._controller.handle(event, self._clock()):
+            self._do(command)
+
+    def _do(self, command: Command) -> None:
+        if isinstance(command, SendAction):
+            self._send(command.action)
+        elif isinstance(command, AnswerRequest):
+            self._answer(command)
+        elif isinstance(command, WakeAt):
+            self._wake_at(command.time_ns)
+        elif isinstance(command, Calibrated):
+            self._calibrations.pop((command.model_id, command.device_kind)).set_result(command)
+        elif isinstance(command, ModelGone):
+            self._gone[command.model_id].set_result(None)
+
+    def _send(self, action: Action) -> None:
+        worker = self._fleet[action.worker_id]
+        flight = _InFlight(action, worker)
+        if action.kind is ActionKind.INFER:
+            begin = self._clock()
+            flight.slot = worker.region.take()
+            calls = []
+            row = 0
+            for request_id in action.request_ids:
+                call = self._waiting[request_id].call
+                flight.row_of[request_id] = row
+                row += call.rows
+                calls.append((call.rows, call.inputs))
+            manifest = self._manifests[action.model_id]
+            worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
+            flight.input_ns = self._clock() - begin
+        self._in_flight[action.action_id] = flight
+        worker.send(action, flight.slot if flight.slot >= 0 else 0)
+
+    def _result_arrived(self, worker: WorkerProcess, result: ActionResult) -> None:
+        flight = self._in_flight.pop(result.action_id)
+        assert flight.worker is worker
+        if flight.slot >= 0:
+            if result.status is Status.OK:
+                self._collect(flight, result)
+            worker.region.give_back(flight.slot)
+        self._handle(ResultArrived(result))
+        if self._action_log is not None:
+            manifest = self._manifests.get(flight.action.model_id)
+            name = manifest.name if manifest is not None else ""
+            pages = self._controller.pages_used(result.worker_id)
+            self._action_log.record(self._clock(), flight.action, result, name, pages)
+
+    def _collect(self, flight: _InFlight, result: ActionResult) -> None:
+        action = flight.action
+        manifest = self._manifests[action.model_id]
+        for request_id, row in flight.row_of.items():
+            call = self._waiting[request_id].call
+            begin = self._clock()
+            outputs = flight.worker.region.read_outputs(
+                flight.slot, manifest, action.batch_size, row, call.rows
+            )
+            self._answers[request_id] = InferenceAnswer(
+                outputs,
+                action.action_id,
+                action.batch_size,
+                max(0, result.begin_ns - flight.input_ns - call.arrival_ns),
+                flight.input_ns,
+                result.end_ns - result.begin_ns,
+                self._clock() - begin,
+            )
+
+    def _answer(self, answer: AnswerRequest) -> None:
+        waiting = self._waiting.pop(answer.request_id)
+        measured = self._answers.pop(answer.request_id, None)
+        if waiting.future.done():
+            return
+        if answer.outcome is Outcome.OK:
+            assert measured is not None
+            waiting.future.set_result(measured)
+        elif answer.outcome is Outcome.CANCELLED:
+            waiting.future.cancel()
+        else:
+            waiting.future.set_exception(_failure(answer))
+
+    def _wake_at(self, time_ns: int) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        delay = max(0, time_ns - self._clock()) / 1e9
+        self._wake = asyncio.get_running_loop().call_later(delay, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self._handle(TimePassed())
+
+    def _worker_joined(self, spec: WorkerSpec) -> None:
+        self._workers[spec.worker_id] = spec
+        self._handle(WorkerJoined(spec))
+
+    def _worker_lost(self, worker_id: int) -> None:
+        self._workers.pop(worker_id, None)
+        for action_id in [i for i, f in self._in_flight.items() if f.action.worker_id == worker_id]:
+            del self._in_flight[action_id]
+        self._handle(WorkerLost(worker_id))
+
+
+def _failure(answer: AnswerRequest) -> ServerError:
+    if answer.outcome is Outcome.REFUSED:
+        return ServerError(Code.UNAVAILABLE, "Request timeout expired")
+    if answer.outcome is Outcome.WORKER_LOST:
+        return ServerError(Code.UNAVAILABLE, answer.message or "the worker of this request was lost")
+    return ServerError(Code.INTERNAL, answer.message or "the device failed")

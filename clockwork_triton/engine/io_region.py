@@ -1,0 +1,71 @@
+"""The memory through which tensors pass between this process and one worker."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Sequence
+
+from clockwork_triton.artifact import Manifest
+from clockwork_triton.inference import Buffer
+
+
+class IoRegion:
+    """An anonymous shared file cut into slots; an INFER uses one from its dispatch to its result.
+
+    The file is sparse: a slot takes memory only as far as it was ever written. Slots are handed out last
+    in, first out, so that few of them are touched.
+    """
+
+    def __init__(self, slots: int, slot_bytes: int) -> None:
+        assert slots > 0
+        assert slot_bytes % mmap.PAGESIZE == 0
+        self.slots = slots
+        self.slot_bytes = slot_bytes
+        self.fd = os.memfd_create("clockwork-io", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, slots * slot_bytes)
+        self._map = mmap.mmap(self.fd, slots * slot_bytes)
+        self._view = memoryview(self._map)
+        self._free = list(reversed(range(slots)))
+
+    def take(self) -> int:
+        """A free slot. The controller never has more INFERs outstanding at a worker than there are slots."""
+        return self._free.pop()
+
+    def give_back(self, slot: int) -> None:
+        assert slot not in self._free
+        self._free.append(slot)
+
+    def write_inputs(
+        self, slot: int, manifest: Manifest, batch_size: int, calls: Sequence[tuple[int, Sequence[Buffer]]]
+    ) -> None:
+        """Lays the inputs of each (rows, buffers) one after the other, and zeroes the rows of padding."""
+        layout = manifest.slot(batch_size)
+        base = slot * self.slot_bytes
+        view = self._view
+        for index, tensor in enumerate(manifest.inputs):
+            position = base + layout.inputs[index]
+            end = position + tensor.row_bytes * batch_size
+            for _, buffers in calls:
+                buffer = buffers[index]
+                view[position : position + len(buffer)] = buffer
+                position += len(buffer)
+            if position < end:
+                view[position:end] = bytes(end - position)
+
+    def read_outputs(
+        self, slot: int, manifest: Manifest, batch_size: int, row: int, rows: int
+    ) -> tuple[bytes, ...]:
+        """A copy of `rows` rows of every output, beginning with row `row`."""
+        layout = manifest.slot(batch_size)
+        base = slot * self.slot_bytes
+        outputs = []
+        for tensor, place in zip(manifest.outputs, layout.outputs, strict=True):
+            begin = base + place + row * tensor.row_bytes
+            outputs.append(bytes(self._view[begin : begin + rows * tensor.row_bytes]))
+        return tuple(outputs)
+
+    def close(self) -> None:
+        self._view.release()
+        self._map.close()
+        os.close(self.fd)

@@ -1,0 +1,30 @@
+"""How the engine and its workers are set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What a worker process is started with. `cores` empty: wherever the system puts it."""
+
+    device: str
+    memory_bytes: int
+    workspace_bytes: int
+    slots: int = 8
+    slot_bytes: int = 256 << 20
+    cores: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """`start_timeout_s` bounds how long a worker may take to say Hello. A dead worker is started again after
+    `restart_delay_s`, doubled after each start that fails, up to thirty seconds."""
+
+    workers: tuple[WorkerOptions, ...]
+    action_log: Path | None = None
+    request_log: Path | None = None
+    start_timeout_s: float = 30.0
+    restart_delay_s: float = 0.1

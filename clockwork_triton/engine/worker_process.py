@@ -1,0 +1,166 @@
+"""One worker process as the engine sees it: its start, its channel, its I/O slots, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from clockwork_triton.controller.actions import Action, ActionResult
+from clockwork_triton.controller.specs import WorkerSpec
+from clockwork_triton.engine.io_region import IoRegion
+from clockwork_triton.engine.options import WorkerOptions
+from clockwork_triton.transport import messages
+from clockwork_triton.transport.channel import Channel
+from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello
+
+log = logging.getLogger(__name__)
+
+
+class WorkerProcess:
+    """A started worker. `on_result` and `on_lost` are called from the event loop.
+
+    A worker that ends, for whatever reason, is lost once and for all; the engine starts another.
+    """
+
+    def __init__(
+        self,
+        worker_id: int,
+        options: WorkerOptions,
+        on_result: Callable[[WorkerProcess, ActionResult], None],
+        on_lost: Callable[[WorkerProcess, str], None],
+    ) -> None:
+        self.worker_id = worker_id
+        self.options = options
+        self.region = IoRegion(options.slots, options.slot_bytes)
+        self.hello = Hello()
+        self._on_result = on_result
+        self._on_lost = on_lost
+        self._greeted: asyncio.Future[WorkerSpec] = asyncio.get_running_loop().create_future()
+        self._registrations: dict[int, asyncio.Future[str]] = {}
+        self._channel = Channel(self._received, self._channel_lost)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lost = False
+
+    async def start(self, timeout_s: float) -> WorkerSpec:
+        """Starts the process and waits for its Hello. RuntimeError with the reason if none comes."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            self._process = subprocess.Popen(
+                self._command(theirs.fileno()),
+                pass_fds=(theirs.fileno(), self.region.fd),
+                stdin=subprocess.DEVNULL,
+            )
+        await asyncio.get_running_loop().create_unix_connection(lambda: self._channel, sock=ours)
+        try:
+            return await asyncio.wait_for(self._greeted, timeout_s)
+        except asyncio.TimeoutError:
+            self.kill()
+            raise RuntimeError(f"worker {self.worker_id} ({self.options.device}) did not start") from None
+
+    def _command(self, channel_fd: int) -> list[str]:
+        options = self.options
+        command = [sys.executable, "-m", "clockwork_triton.worker", "--worker-id", str(self.worker_id)]
+        command += ["--device", options.device, "--memory", str(options.memory_bytes)]
+        command += ["--workspace", str(options.workspace_bytes), "--slots", str(options.slots)]
+        command += ["--slot-bytes", str(options.slot_bytes)]
+        command += ["--channel-fd", str(channel_fd), "--io-fd", str(self.region.fd)]
+        if options.cores:
+            command += ["--cores", ",".join(map(str, options.cores))]
+        return command
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def register(self, model_id: int, artifact: Path) -> str:
+        """Makes the model known to the worker; the answer is empty, or why it cannot run it there."""
+        if self._lost:
+            return "the worker is gone"
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._registrations[model_id] = future
+        envelope = Envelope()
+        envelope.register_model.model_id = model_id
+        envelope.register_model.artifact = str(artifact)
+        self._channel.send(envelope)
+        return await future
+
+    def unregister(self, model_id: int) -> None:
+        envelope = Envelope()
+        envelope.unregister_model.model_id = model_id
+        self._channel.send(envelope)
+
+    def send(self, action: Action, slot: int) -> None:
+        self._channel.send(messages.action_envelope(action, slot))
+
+    async def stop(self, timeout_s: float = 5.0) -> None:
+        """Asks the worker to end, and ends it if it does not."""
+        self._lost = True
+        envelope = Envelope()
+        envelope.shutdown.SetInParent()
+        with contextlib.suppress(Exception):
+            self._channel.send(envelope)
+        process = self._process
+        if process is not None:
+            try:
+                await asyncio.wait_for(asyncio.to_thread(process.wait), timeout_s)
+            except asyncio.TimeoutError:
+                process.kill()
+                process.wait()
+        self._channel.close()
+        self.region.close()
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+
+    def _received(self, envelope: Envelope, received_ns: int) -> None:
+        kind = envelope.WhichOneof("body")
+        if kind == "result":
+            self._on_result(self, messages.action_result(envelope.result, self.worker_id))
+        elif kind == "model_registered":
+            future = self._registrations.pop(envelope.model_registered.model_id, None)
+            if future is not None and not future.done():
+                future.set_result(envelope.model_registered.error)
+        elif kind == "hello":
+            self.hello = envelope.hello
+            if not self._greeted.done():
+                self._greeted.set_result(messages.worker_spec(envelope.hello))
+        else:
+            log.warning("worker %d sent an unexpected %s message", self.worker_id, kind)
+
+    def _channel_lost(self, reason: str) -> None:
+        for future in self._registrations.values():
+            if not future.done():
+                future.set_result("the worker is gone")
+        self._registrations.clear()
+        if not self._greeted.done():
+            self._greeted.set_exception(RuntimeError(f"worker {self.worker_id} ended at its start: {reason}"))
+        if self._lost:
+            return
+        self._lost = True
+        self.kill()
+        self._reap()
+        self.region.close()
+        self._on_lost(self, reason)
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            status = self._process.wait()
+            log.info("worker %d (pid %d) ended with status %d", self.worker_id, self._process.pid, status)
+
+
+def cores_for(device_index: int, devices: int) -> tuple[int, ...]:
+    """A core of its own for each worker, the first core being the front end's; () where there are too few."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < devices + 1:
+        return () if len(cores) < 2 else (cores[1 + device_index % (len(cores) - 1)],)
+    return (cores[1 + device_index],)

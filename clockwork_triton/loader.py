@@ -1,0 +1,108 @@
+"""From a model version on disk to one the engine can schedule: convert, register, profile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from clockwork_triton.artifact import Distribution, Manifest, Profile
+from clockwork_triton.artifact.signature import Signature
+from clockwork_triton.controller.commands import Calibrated
+from clockwork_triton.controller.specs import Estimate
+from clockwork_triton.engine import calibration
+from clockwork_triton.engine.engine import Engine
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.repository.config import converter_shapes
+from clockwork_triton.repository.loader import LoadedModel, ModelSource
+from converters.batching import batch_sizes_for
+from converters.pool import ConversionPool
+from converters.request import ConversionError, ConversionRequest, Progress
+
+log = logging.getLogger(__name__)
+
+
+class ArtifactLoader:
+    """The ModelLoader of the real server. `progress` is told every step of every conversion."""
+
+    def __init__(self, pool: ConversionPool, engine: Engine, progress: Callable[[Progress], None]) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._progress = progress
+
+    async def inspect(self, onnx: Path) -> Signature:
+        try:
+            return await self._pool.inspect(onnx)
+        except ConversionError as error:
+            raise ServerError(Code.INVALID_ARG, str(error)) from error
+
+    async def load(self, source: ModelSource) -> LoadedModel:
+        try:
+            artifact = await self._pool.convert(_conversion(source), self._progress)
+        except ConversionError as error:
+            raise ServerError(Code.INVALID_ARG, str(error)) from error
+        model_id = await self._engine.register_model(source.name, artifact)
+        try:
+            manifest = Manifest.read(artifact)
+            estimates = {}
+            for kind in sorted({worker.device_kind for worker in self._engine.workers.values()}):
+                profile = Profile.read(artifact, kind)
+                if profile is None or profile.infer.keys() != manifest.variants.keys():
+                    profile = await self._measure(model_id, manifest, kind)
+                    profile.write(artifact)
+                estimates[kind] = _estimate(profile)
+        except BaseException:
+            self._engine.unregister_model(model_id)
+            raise
+        self._engine.schedule_model(model_id, estimates)
+        slowest = max(estimates.values(), key=lambda estimate: estimate.load_ns)
+        return LoadedModel(
+            model_id,
+            manifest.inputs,
+            manifest.outputs,
+            slowest.infer_ns,
+            slowest.load_ns,
+            manifest.pages * manifest.page_bytes,
+            manifest.workspace_bytes,
+            artifact,
+        )
+
+    async def retire(self, model_id: int) -> None:
+        await self._engine.retire_model(model_id)
+
+    async def _measure(self, model_id: int, manifest: Manifest, kind: str) -> Profile:
+        """A first glance tells how long a run takes, and so how many runs the profile can afford."""
+        rough = calibration.rough_estimate(manifest.batch_sizes, manifest.weight_bytes)
+        self._progress(Progress(manifest.name, "profile", 0, 2))
+        glance = await self._engine.calibrate(
+            model_id, kind, rough, 1, dict.fromkeys(manifest.batch_sizes, calibration.GLANCE_RUNS)
+        )
+        estimate = calibration.glance_estimate(glance.load_ns, glance.infer_ns)
+        self._progress(Progress(manifest.name, "profile", 1, 2))
+        measured = await self._engine.calibrate(
+            model_id, kind, estimate, calibration.LOADS, calibration.runs_for(estimate)
+        )
+        self._progress(Progress(manifest.name, "profile", 2, 2))
+        return _profile(measured)
+
+
+def _conversion(source: ModelSource) -> ConversionRequest:
+    config = source.config
+    return ConversionRequest(
+        onnx=source.onnx,
+        name=source.name,
+        max_batch_size=config.max_batch_size,
+        batch_sizes=batch_sizes_for(config.max_batch_size),
+        shapes=converter_shapes(config),
+        inputs=tuple(tensor.name for tensor in config.input),
+        outputs=tuple(tensor.name for tensor in config.output),
+    )
+
+
+def _profile(measured: Calibrated) -> Profile:
+    infer = {size: Distribution.of(times) for size, times in measured.infer_ns.items()}
+    return Profile(measured.device_kind, Distribution.of(measured.load_ns), infer)
+
+
+def _estimate(profile: Profile) -> Estimate:
+    return Estimate(profile.load.p99_ns, {size: times.p99_ns for size, times in profile.infer.items()})
