@@ -14,7 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "artifact": LEAVES | {"artifact"},
     "controller": {"controller"},
     "transport": CONTROLLER_DATA | {"transport"},
-    "worker": LEAVES | {"artifact", "transport", "worker"},
+    "worker": LEAVES | CONTROLLER_DATA | {"artifact", "transport", "worker"},
     "telemetry": LEAVES | CONTROLLER_DATA | {"telemetry"},
     "repository": LEAVES | {"artifact", "repository"},
     "frontend": LEAVES | {"repository", "telemetry", "frontend"},

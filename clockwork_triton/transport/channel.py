@@ -1,0 +1,103 @@
+"""A channel on an asyncio event loop: the controller's end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import cast
+
+from clockwork_triton.transport import messages
+from clockwork_triton.transport.clock import ClockOffset
+from clockwork_triton.transport.clockwork_pb2 import Envelope
+from clockwork_triton.transport.framing import MAX_FRAME_BYTES, ChannelError, FrameDecoder, frame
+
+
+class Channel(asyncio.Protocol):
+    """One ordered, framed connection, for `create_connection` and its kin.
+
+    `on_message` is called with each envelope and the time it arrived, the times inside already on our clock;
+    `on_lost` once, with the reason, when the connection is gone for any reason but `close`. What is sent
+    in one turn of the event loop leaves in one write. `same_clock`: the peer is a process on this host.
+    """
+
+    def __init__(
+        self,
+        on_message: Callable[[Envelope, int], None],
+        on_lost: Callable[[str], None],
+        *,
+        same_clock: bool = True,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._clock = clock
+        self._max_frame_bytes = max_frame_bytes
+        self._decoder = FrameDecoder(max_frame_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._outgoing: list[bytes] = []
+        self._closed = False
+        self._reason = ""
+        self.offset = ClockOffset(same_clock)
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._closed
+
+    def send(self, envelope: Envelope) -> None:
+        """Stamps and queues the envelope; does nothing once the channel is closed or lost.
+
+        ValueError if it is larger than a frame may be.
+        """
+        if self._transport is None or self._closed:
+            return
+        envelope.sent_ns = self._clock()
+        envelope.min_delta_ns = self.offset.min_delta_ns
+        self._outgoing.append(frame(envelope.SerializeToString(), self._max_frame_bytes))
+        if len(self._outgoing) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def close(self) -> None:
+        """Closes the connection after what was sent has left; `on_lost` is not called."""
+        if self._transport is not None and not self._closed:
+            self._flush()
+            self._transport.close()
+        self._closed = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        received_ns = self._clock()
+        try:
+            for payload in self._decoder.feed(data):
+                if self._closed:
+                    return
+                envelope = messages.parse(payload)
+                self.offset.observe(envelope.sent_ns, received_ns, envelope.min_delta_ns)
+                messages.to_local(envelope, self.offset.offset_ns)
+                self._on_message(envelope, received_ns)
+        except ChannelError as error:
+            self._lose(str(error))
+
+    def eof_received(self) -> bool:
+        if self._decoder.pending:
+            self._reason = "the peer ended in the middle of a message"
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(str(exc) if exc is not None else self._reason or "the peer closed the channel")
+
+    def _flush(self) -> None:
+        if self._outgoing and self._transport is not None and not self._closed:
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
+
+    def _lose(self, reason: str) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._on_lost(reason)

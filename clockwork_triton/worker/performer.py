@@ -1,0 +1,120 @@
+"""Checks each action against what the device holds, has the device perform it, and says what became of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clockwork_triton.controller.actions import Action, ActionKind, Status
+from clockwork_triton.transport.messages import Stages
+from clockwork_triton.worker.arena import Arena, PlacementError
+from clockwork_triton.worker.device import Device
+from clockwork_triton.worker.windows import Order
+
+log = logging.getLogger(__name__)
+
+NO_STAGES = Stages()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an action; the stages are those of a device that worked, else all 0."""
+
+    status: Status
+    message: str = ""
+    stages: Stages = NO_STAGES
+
+
+TOO_LATE = Outcome(Status.TOO_LATE)
+
+
+class Performer:
+    """Performs orders. INFERs come from one thread, LOADs and UNLOADs from one, which may be the same."""
+
+    def __init__(self, device: Device, slots: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._device = device
+        self._slots = slots
+        self._clock = clock
+        self._arena = Arena(device.pages)
+        self._changing = threading.Lock()
+        # A model is in the arena from the beginning of its LOAD, and here from its end.
+        self._loaded: set[int] = set()
+        self._running: int | None = None
+
+    def perform(self, order: Order) -> Outcome:
+        """Never raises: what the device raises is an outcome too."""
+        action = order.action
+        try:
+            if action.kind is ActionKind.INFER:
+                return self._infer(action, order.slot)
+            if action.kind is ActionKind.LOAD:
+                return self._load(action)
+            return self._unload(action)
+        except Exception as error:
+            log.exception("%s of model %d failed", action.kind.name, action.model_id)
+            return Outcome(Status.DEVICE_ERROR, f"{type(error).__name__}: {error}")
+
+    def unregister(self, model_id: int) -> None:
+        """Forgets the model; one that is loaded is unloaded."""
+        with self._changing:
+            self._loaded.discard(model_id)
+            if model_id in self._arena:
+                self._arena.free(model_id)
+        self._device.unregister(model_id)
+
+    def _infer(self, action: Action, slot: int) -> Outcome:
+        facts = self._device.registered(action.model_id)
+        if facts is None:
+            return Outcome(Status.UNKNOWN_MODEL)
+        if action.batch_size not in facts.batch_sizes:
+            return Outcome(Status.INVALID_ACTION, f"the model has no batch size {action.batch_size}")
+        if not 0 <= slot < self._slots:
+            return Outcome(Status.INVALID_ACTION, f"slot {slot} of {self._slots}")
+        with self._changing:
+            if action.model_id not in self._loaded:
+                return Outcome(Status.NOT_LOADED)
+            self._running = action.model_id
+        try:
+            return Outcome(Status.OK, "", self._device.infer(action.model_id, action.batch_size, slot))
+        finally:
+            self._running = None
+
+    def _load(self, action: Action) -> Outcome:
+        model_id = action.model_id
+        facts = self._device.registered(model_id)
+        if facts is None:
+            return Outcome(Status.UNKNOWN_MODEL)
+        with self._changing:
+            if model_id in self._arena:
+                return Outcome(Status.ALREADY_LOADED)
+            try:
+                self._arena.place(model_id, action.pages, facts.segments)
+            except PlacementError as error:
+                return Outcome(Status.INVALID_ACTION, str(error))
+        try:
+            stages = self._device.load(model_id, action.pages)
+        except BaseException:
+            with self._changing:
+                self._arena.free(model_id)
+            raise
+        with self._changing:
+            self._loaded.add(model_id)
+        return Outcome(Status.OK, "", stages)
+
+    def _unload(self, action: Action) -> Outcome:
+        """Frees the pages; the device has nothing to do."""
+        model_id = action.model_id
+        if self._device.registered(model_id) is None:
+            return Outcome(Status.UNKNOWN_MODEL)
+        with self._changing:
+            if model_id not in self._loaded:
+                return Outcome(Status.NOT_LOADED)
+            if self._running == model_id:
+                return Outcome(Status.INVALID_ACTION, "an INFER of the model is running")
+            self._loaded.discard(model_id)
+            self._arena.free(model_id)
+        now_ns = self._clock()
+        return Outcome(Status.OK, "", Stages(now_ns, now_ns))

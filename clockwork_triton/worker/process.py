@@ -1,0 +1,45 @@
+"""What a worker asks of the operating system and the interpreter."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import Iterable
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_TIMERSLACK = 29
+
+# Kernels run on the executor's thread; a pool of any library's would only get in its way.
+_ENVIRONMENT = {"TVM_USE_RUNTIME_LIB": "1", "TVM_NUM_THREADS": "1"} | dict.fromkeys(
+    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+
+
+def prepare_environment() -> None:
+    """To be called before TVM or numpy is imported."""
+    os.environ.update(_ENVIRONMENT)
+
+
+def prepare_process(cores: Iterable[int]) -> None:
+    """Ties this process to its parent and to `cores` (none: any), and keeps interruptions away.
+
+    Called by the thread that later starts the others, which inherit the cores and the precise timers.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # Nanoseconds by which the kernel may be late to wake a sleeper; 50 microseconds unless set.
+        libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    # Terminals and service managers signal the whole group. A worker serves until its server, which they
+    # signal too, has drained and says so, or is gone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    wanted = set(cores)
+    if wanted:
+        os.sched_setaffinity(0, wanted)
+    # A thread that has work to do in Python waits at most this long for one that has more.
+    sys.setswitchinterval(0.0005)
+    gc.disable()

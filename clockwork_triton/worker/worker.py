@@ -1,0 +1,114 @@
+"""A worker: receives messages, hands them to the thread they are for, and sends what comes of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from clockwork_triton.controller.actions import ActionKind
+from clockwork_triton.transport import messages
+from clockwork_triton.transport.blocking import BlockingChannel
+from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello, ModelRegistered
+from clockwork_triton.transport.framing import ChannelError
+from clockwork_triton.worker.device import Device, DeviceOptions
+from clockwork_triton.worker.executor import SPIN_NS, Executor
+from clockwork_triton.worker.performer import Outcome, Performer
+from clockwork_triton.worker.registrar import Registrar
+from clockwork_triton.worker.windows import Order
+
+STOP_TIMEOUT_S = 5.0
+
+
+class Worker:
+    """Serves one device to the peer of one channel."""
+
+    def __init__(
+        self,
+        worker_id: int,
+        name: str,
+        device: Device,
+        options: DeviceOptions,
+        channel: BlockingChannel,
+        *,
+        spin_ns: int = SPIN_NS,
+    ) -> None:
+        self._worker_id = worker_id
+        self._name = name
+        self._device = device
+        self._options = options
+        self._channel = channel
+        performer = Performer(device, options.slots)
+        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
+        self._load = self._infer
+        if device.overlaps:
+            self._load = Executor("load", performer.perform, self._report, spin_ns=spin_ns)
+        self._registrar = Registrar(device, performer, self._wait_quiet, self._registered)
+
+    def serve(self) -> None:
+        """Until the peer says Shutdown or closes the channel. ChannelError if it does not talk sense."""
+        for part in self._parts():
+            part.start()
+        self._channel.send(self._hello())
+        try:
+            while (arrival := self._channel.receive()) is not None:
+                if not self._accept(*arrival):
+                    break
+        finally:
+            for part in self._parts():
+                part.stop(STOP_TIMEOUT_S)
+
+    def _parts(self) -> list[Executor | Registrar]:
+        executors = {id(executor): executor for executor in (self._infer, self._load)}
+        return [*executors.values(), self._registrar]
+
+    def _accept(self, envelope: Envelope, received_ns: int) -> bool:
+        """Hands a message on; False if it is the last."""
+        kind = envelope.WhichOneof("body")
+        if kind == "action":
+            action = messages.action_of(envelope.action, self._worker_id)
+            executor = self._infer if action.kind is ActionKind.INFER else self._load
+            executor.submit(Order(action, envelope.action.slot, received_ns))
+        elif kind == "register_model":
+            self._registrar.register(envelope.register_model.model_id, Path(envelope.register_model.artifact))
+        elif kind == "unregister_model":
+            self._registrar.unregister(envelope.unregister_model.model_id)
+        elif kind == "shutdown":
+            return False
+        else:
+            raise ChannelError(f"a {kind} message, which is not for a worker")
+        return True
+
+    def _hello(self) -> Envelope:
+        device = self._device
+        return Envelope(
+            hello=Hello(
+                worker_id=self._worker_id,
+                device=self._name,
+                device_kind=device.kind,
+                pid=os.getpid(),
+                page_bytes=device.page_bytes,
+                pages=device.pages,
+                workspace_bytes=device.workspace_bytes,
+                slots=self._options.slots,
+                slot_bytes=self._options.slot_bytes,
+                overlaps=device.overlaps,
+            )
+        )
+
+    def _report(self, order: Order, outcome: Outcome) -> None:
+        self._channel.send(
+            messages.result_envelope(
+                order.action.action_id, outcome.status, order.received_ns, outcome.stages, outcome.message
+            )
+        )
+
+    def _registered(self, model_id: int, error: str) -> None:
+        self._channel.send(Envelope(model_registered=ModelRegistered(model_id=model_id, error=error)))
+
+    def _wait_quiet(self, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        return all(
+            executor.wait_quiet(max(0.0, deadline - time.monotonic()))
+            for executor in (self._infer, self._load)
+        )
