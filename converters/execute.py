@@ -1,0 +1,87 @@
+"""Runs an artifact on arrays, in this process and on its CPU: for checks, tests and tools.
+
+A worker does the same with memory it planned itself.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.program import Memory, Program, load_kernels
+
+Array = npt.NDArray[np.generic]
+
+
+class LoadedArtifact:
+    """An artifact with its weights mapped and its variants bound."""
+
+    def __init__(self, directory: Path) -> None:
+        self.manifest = Manifest.read(directory)
+        self._kernels = load_kernels(directory)
+        self._weights = _map(directory / "weights.bin")
+        self._workspace = _buffer(self.manifest.workspace_bytes)
+        slot = max(self.manifest.slot(size).bytes for size in self.manifest.batch_sizes)
+        self._slot = _buffer(slot)
+        base = self._weights.ctypes.data
+        self._segments = [Memory(base + segment.file_offset) for segment in self.manifest.segments]
+        self._programs = {size: self._bind(size) for size in self.manifest.batch_sizes}
+
+    def _bind(self, batch_size: int) -> Program:
+        slot = self.manifest.slot(batch_size)
+        return Program(
+            self._kernels,
+            self.manifest.variants[batch_size],
+            weights=self._segments,
+            workspace=Memory(self._workspace.ctypes.data),
+            inputs=[Memory(self._slot.ctypes.data + offset) for offset in slot.inputs],
+            outputs=[Memory(self._slot.ctypes.data + offset) for offset in slot.outputs],
+        )
+
+    def run(self, batch_size: int, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs for `inputs`, both with the batch dimension and in the manifest's order."""
+        slot = self.manifest.slot(batch_size)
+        for array, offset, tensor in zip(inputs, slot.inputs, self.manifest.inputs, strict=True):
+            assert str(array.dtype) == tensor.dtype
+            assert array.shape == self._shape(batch_size, tensor.shape)
+            self._slot[offset : offset + array.nbytes] = np.frombuffer(array.tobytes(), np.uint8)
+        self._programs[batch_size].run()
+        outputs = []
+        for offset, tensor in zip(slot.outputs, self.manifest.outputs, strict=True):
+            size = tensor.row_bytes * batch_size
+            flat = self._slot[offset : offset + size].copy().view(numpy_dtype(tensor.dtype))
+            outputs.append(flat.reshape(self._shape(batch_size, tensor.shape)))
+        return outputs
+
+    def _shape(self, batch_size: int, row: tuple[int, ...]) -> tuple[int, ...]:
+        return (batch_size, *row) if self.manifest.max_batch_size else row
+
+
+def numpy_dtype(name: str) -> np.dtype[np.generic]:
+    """The type of a manifest's dtype, bfloat16 included."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        dtype: np.dtype[np.generic] = np.dtype(ml_dtypes.bfloat16)
+        return dtype
+    return np.dtype(name)
+
+
+def _map(path: Path) -> npt.NDArray[np.uint8]:
+    """The file's bytes, mapped read-only; none for an empty file, which cannot be mapped."""
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return np.empty(0, np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def _buffer(size: int) -> npt.NDArray[np.uint8]:
+    """Zeroed bytes that begin at a multiple of 64."""
+    memory = np.zeros(size + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + size]

@@ -1,0 +1,64 @@
+"""The distinct kernels of an artifact: gathered over its batch sizes, compiled, linked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+
+from converters.graph import Value
+from converters.request import ConversionError
+from converters.scratch import lift_scratch
+
+
+@dataclass
+class KernelSet:
+    """Kernels by name. Functions that are structurally equal are one kernel, whoever calls them."""
+
+    target: Any
+    functions: dict[str, tirx.PrimFunc] = field(default_factory=dict)
+    scratch: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    _names: dict[Any, str] = field(default_factory=dict)
+
+    def add(self, func: tirx.PrimFunc, hint: str) -> str:
+        """The kernel's name, made from `hint` if it is new. Its private memory: `scratch[name]`."""
+        key = tvm_ffi.StructuralKey(func.without_attr("global_symbol"))
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = self._fresh(hint)
+            lifted, self.scratch[name] = lift_scratch(func)
+            self.functions[name] = lifted.with_attr("global_symbol", name)
+        return name
+
+    def _fresh(self, hint: str) -> str:
+        count = 1
+        name = hint
+        while name in self.functions:
+            count += 1
+            name = f"{hint}_{count}"
+        return name
+
+    def compile(self, directory: Path) -> Path:
+        """Writes `directory`/kernels.so: no system compiler, and nothing to link against at run time."""
+        module = tvm.IRModule({tvm.ir.GlobalVar(name): func for name, func in self.functions.items()})
+        library = directory / "kernels.so"
+        linked = tvm.compile(module, target=self.target)
+        linked.export_library(str(library), fcompile=_link)
+        return library
+
+
+def _link(output: str, objects: list[str], options: object = None, **_: object) -> None:
+    """`fcompile` of TVM's export: ld.lld from the ziglang wheel."""
+    command = [sys.executable, "-m", "ziglang", "ld.lld", "-shared", "-o", output, *objects]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ConversionError(f"the linker failed: {done.stderr.strip()[-500:]}")
+
+
+_link.object_format = "o"  # type: ignore[attr-defined]

@@ -1,0 +1,132 @@
+"""Relax to a graph of compiled kernels' calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tvm
+from tvm import relax, te, tirx
+
+from converters import schedules
+from converters.graph import Call, Graph, Value
+from converters.kernels import KernelSet
+from converters.plan import outputs_to_copy, with_copies
+from converters.request import ConversionError
+
+StoreConstant = Callable[[Any], str]
+
+
+def lower(module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> Graph:
+    """Schedules an imported module, adds its kernels to `kernels` and hands its constants to `store`
+    (a TVM tensor to a digest). The graph's calls name the kernels."""
+    with kernels.target:
+        module = schedules.pipeline(kernels.target)(module)
+    graph = _Walk(module, kernels, store).graph()
+    copies = {
+        position: kernels.add(*copy_kernel(graph.values[graph.outputs[position]], kernels.target))
+        for position in outputs_to_copy(graph)
+    }
+    return with_copies(graph, copies)
+
+
+def copy_kernel(value: Value, target: tvm.target.Target) -> tuple[tirx.PrimFunc, str]:
+    """A kernel that copies a tensor, and a name for it."""
+    source = te.placeholder(value.shape, value.dtype, "source")
+    copied = te.compute(value.shape, lambda *index: source[index], "copied")
+    func = te.create_prim_func([source, copied])
+    if target.kind.name == "cuda":
+        from tvm.s_tir import dlight
+
+        with target:
+            func = dlight.ApplyDefaultSchedule(dlight.gpu.Fallback())(tvm.IRModule({"main": func}))["main"]
+    return func, "copy"
+
+
+class _Walk:
+    """Reads the bindings of a lowered `main` in order."""
+
+    def __init__(self, module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> None:
+        self._module = module
+        self._kernels = kernels
+        self._store = store
+        self._values: list[Value] = []
+        self._constants: dict[int, str] = {}
+        self._aliases: dict[int, int] = {}
+        self._calls: list[Call] = []
+        self._bound: dict[Any, tuple[int, ...]] = {}
+
+    def graph(self) -> Graph:
+        main = self._module["main"]
+        for parameter in main.params:
+            self._bound[parameter] = self._new(parameter.ty)
+        inputs = tuple(self._bound[parameter][0] for parameter in main.params)
+        for block in main.body.blocks:
+            for binding in block.bindings:
+                self._bound[binding.var] = self._expression(binding.value)
+        return Graph(
+            tuple(self._values),
+            inputs,
+            self._expression(main.body.body),
+            self._constants,
+            self._aliases,
+            tuple(self._calls),
+        )
+
+    def _new(self, ty: Any) -> tuple[int, ...]:
+        """Numbers for the tensor or tensors of a type."""
+        if isinstance(ty, relax.TupleType):
+            return tuple(number for field in ty.fields for number in self._new(field))
+        self._values.append(_value(ty))
+        return (len(self._values) - 1,)
+
+    def _expression(self, expression: Any) -> tuple[int, ...]:
+        """The values an expression stands for: one, or a tuple's."""
+        if isinstance(expression, relax.Var):
+            return self._bound[expression]
+        if isinstance(expression, tvm.ir.GenericConst):
+            return self._constant(expression)
+        if isinstance(expression, relax.Tuple):
+            return tuple(number for field in expression.fields for number in self._expression(field))
+        if isinstance(expression, relax.TupleGetItem):
+            return (self._expression(expression.tuple_value)[expression.index],)
+        if isinstance(expression, relax.Call):
+            return self._call(expression)
+        raise ConversionError(f"TVM leaves {type(expression).__name__} in the program, which has no kernel")
+
+    def _constant(self, constant: Any) -> tuple[int, ...]:
+        (number,) = self._new(constant.ty)
+        self._constants[number] = self._store(constant.data if hasattr(constant, "data") else constant.value)
+        return (number,)
+
+    def _call(self, call: Any) -> tuple[int, ...]:
+        name = call.op.name if isinstance(call.op, tvm.ir.Op) else str(call.op)
+        if name == "relax.call_tir":
+            return self._kernel(call)
+        if name == "relax.reshape":
+            (source,) = self._expression(call.args[0])
+            (number,) = self._new(call.ty)
+            assert self._values[number].bytes == self._values[source].bytes
+            self._aliases[number] = self._aliases.get(source, source)
+            return (number,)
+        raise ConversionError(f"TVM has no kernel for '{name.removeprefix('relax.')}'")
+
+    def _kernel(self, call: Any) -> tuple[int, ...]:
+        function, arguments = call.args[0], call.args[1]
+        reads = self._expression(arguments)
+        writes = self._new(call.ty)
+        kernel = self._kernels.add(self._module[function], function.name_hint)
+        scratch = []
+        for value in self._kernels.scratch[kernel]:
+            scratch.append(len(self._values))
+            self._values.append(value)
+        self._calls.append(Call(kernel, reads, writes, tuple(scratch)))
+        return writes
+
+
+def _value(ty: Any) -> Value:
+    if not isinstance(ty, relax.TensorType) or ty.shape is None:
+        raise ConversionError("the shape of a tensor depends on the values of the inputs")
+    if not all(isinstance(dim, tirx.IntImm) for dim in ty.shape):
+        raise ConversionError(f"the shape {ty.shape} of a tensor depends on the values of the inputs")
+    return Value(str(ty.dtype), tuple(int(dim) for dim in ty.shape))

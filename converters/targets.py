@@ -1,0 +1,55 @@
+"""The machines that artifacts are made for."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from converters.request import ConversionError, ConversionRequest
+
+MIB = 1 << 20
+
+PAGE_BYTES = {"cpu": MIB, "cuda": 16 * MIB}
+
+
+def resolve(request: ConversionRequest) -> Any:
+    """The `tvm.target.Target` of a request; `arch` "" becomes this machine's."""
+    import tvm
+    from tvm.target import codegen
+
+    host = {"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu(), "num-cores": request.threads}
+    if request.target == "cpu":
+        mcpu = request.arch or host["mcpu"]
+        if not codegen.llvm_is_valid_cpu(mcpu, codegen.llvm_get_system_triple()):
+            raise ConversionError(f"'{mcpu}' is not a CPU that LLVM knows for this machine's architecture")
+        return tvm.target.Target({**host, "mcpu": mcpu})
+    if request.target == "cuda":
+        arch = request.arch or _gpu_arch()
+        return tvm.target.Target({"kind": "cuda", "arch": arch}, host=tvm.target.Target(host))
+    raise ConversionError(f"unknown target '{request.target}': expected cpu or cuda")
+
+
+def _gpu_arch() -> str:
+    import tvm
+
+    device = tvm.cuda(0)
+    if not device.exist:
+        raise ConversionError("this machine has no GPU to take the architecture from: give --arch sm_XX")
+    return f"sm_{device.compute_version.replace('.', '')}"
+
+
+def fingerprint(request: ConversionRequest) -> str:
+    """What stands for the target in the cache's key, told without importing TVM.
+
+    A named architecture is itself. "This machine's" is resolved by LLVM from the CPU's identity and
+    features, so their hash determines it.
+    """
+    named = f"{request.target}:{request.arch}:{request.threads}"
+    if request.arch and request.target == "cpu":
+        return named
+    fields = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    chosen = [line for line in lines if line.split(":")[0].strip() in fields]
+    digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()
+    return f"{named}:{digest}"
