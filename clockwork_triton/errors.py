@@ -18,6 +18,10 @@ class Code(Enum):
     UNKNOWN = "UNKNOWN"
 
 
+TIMEOUT_EXPIRED = "Request timeout expired"
+"""The message, with UNAVAILABLE, of a request that is refused because it cannot make its deadline."""
+
+
 class ServerError(Exception):
     """A failure with a code and a message in the words a Triton client expects."""
 

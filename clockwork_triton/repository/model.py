@@ -26,7 +26,8 @@ class ServedModel:
 
     `config` is tritonclient's ModelConfig message, completed. `inputs` and `outputs` are in the order of the
     artifact (row shapes without the batch dimension, all fixed). `model_id` names it to the engine: a model
-    that was replaced has a new one. `labels`: by output name, the lines of its label file.
+    that was replaced has a new one. `batch_sizes`: what one inference can hold, ascending; a request with
+    more rows (up to `max_batch_size`) is run in parts. `labels`: by output name, the lines of its label file.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ServedModel:
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int
     default_timeout_ns: int | None
+    batch_sizes: tuple[int, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtime: str = "tvm"
 

@@ -1,0 +1,28 @@
+"""From the budgets that a request comes with to the one deadline that it has."""
+
+from __future__ import annotations
+
+_FOREVER_NS = 1 << 61
+"""73 years: a longer budget is none, so that no deadline leaves the range of 64 bits."""
+
+
+def smallest_budget(*budgets_ns: int | None) -> int | None:
+    """None stands for no budget."""
+    return min((budget for budget in budgets_ns if budget is not None), default=None)
+
+
+def deadline(
+    arrival_ns: int, timeout_us: int, transport_deadline_ns: int | None, default_budget_ns: int | None
+) -> int | None:
+    """The earliest moment that any of the budgets ends, None where there is none.
+
+    `timeout_us`: the request's own parameter, 0 or less if it has none. `transport_deadline_ns`: absolute.
+    `default_budget_ns`: the smaller of the model's and the server's.
+    """
+    budget = default_budget_ns
+    if timeout_us > 0 and (budget is None or timeout_us * 1000 < budget):
+        budget = timeout_us * 1000
+    ends = transport_deadline_ns
+    if budget is not None and (ends is None or arrival_ns + budget < ends):
+        ends = arrival_ns + budget
+    return None if ends is None or ends - arrival_ns >= _FOREVER_NS else ends

@@ -1,0 +1,136 @@
+"""Triton's statistics of a model: what ModelStatistics and the nv_inference_* metrics report.
+
+For one event loop: every update is complete before anyone else can look, so a reader always sees counters
+that belong together (perf_analyzer aborts where they do not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from clockwork_triton.inference import InferenceAnswer
+from clockwork_triton.telemetry.histogram import Histogram
+
+_REMEMBERED_ACTIONS = 1024
+
+
+class Failure(Enum):
+    """Triton's reasons for the failure of a request."""
+
+    REJECTED = "REJECTED"
+    CANCELED = "CANCELED"
+    BACKEND = "BACKEND"
+    OTHER = "OTHER"
+
+
+@dataclass(slots=True)
+class Duration:
+    """How often something happened and how long it took in all."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, ns: int) -> None:
+        self.count += 1
+        self.ns += ns
+
+
+@dataclass(slots=True)
+class BatchStatistics:
+    """Of the executions with one batch size: one count an execution, however many requests were in it."""
+
+    compute_input: Duration = field(default_factory=Duration)
+    compute_infer: Duration = field(default_factory=Duration)
+    compute_output: Duration = field(default_factory=Duration)
+
+
+class ModelStatistics:
+    """The counters of one version of a model since it was first seen.
+
+    `inference_count` counts rows, `execution_count` executions. `late` are answers that were sent after their
+    deadline (they are successes too). Stage durations count once a request, with the whole duration of the
+    execution it was part of.
+    """
+
+    def __init__(self) -> None:
+        self.last_inference_ns = 0
+        self.inference_count = 0
+        self.execution_count = 0
+        self.late = 0
+        self.success = Duration()
+        self.queue = Duration()
+        self.compute_input = Duration()
+        self.compute_infer = Duration()
+        self.compute_output = Duration()
+        self.failures = {reason: Duration() for reason in Failure}
+        self.batches: dict[int, BatchStatistics] = {}
+        self.latency = Histogram()
+        self._actions: dict[int, None] = {}
+
+    @property
+    def fail(self) -> Duration:
+        """Failures of every reason."""
+        durations = self.failures.values()
+        return Duration(sum(d.count for d in durations), sum(d.ns for d in durations))
+
+    def succeeded(
+        self, now_ns: int, arrival_ns: int, rows: int, late: bool, answers: Sequence[InferenceAnswer]
+    ) -> None:
+        """A request was answered. `answers`: of its parts, one unless it was too big for one execution.
+
+        Of several parts the stages of the one that ended last are taken: with its time in the queue, which
+        includes waiting for the parts before it, they add up to the request's latency.
+        """
+        last = answers[0] if len(answers) == 1 else max(answers, key=_ended_after)
+        self.last_inference_ns = now_ns
+        self.inference_count += rows
+        self.late += late
+        self.success.add(now_ns - arrival_ns)
+        self.queue.add(last.queue_ns)
+        self.compute_input.add(last.input_ns)
+        self.compute_infer.add(last.infer_ns)
+        self.compute_output.add(last.output_ns)
+        self.latency.add(now_ns - arrival_ns)
+        self._executed(answers)
+
+    def failed(
+        self, reason: Failure, now_ns: int, arrival_ns: int, answers: Sequence[InferenceAnswer] = ()
+    ) -> None:
+        """A request got an error or was cancelled. `answers`: of those of its parts that ran all the same."""
+        self.failures[reason].add(now_ns - arrival_ns)
+        self._executed(answers)
+
+    def _executed(self, answers: Sequence[InferenceAnswer]) -> None:
+        for answer in answers:
+            if answer.action_id in self._actions:
+                continue
+            self._actions[answer.action_id] = None
+            if len(self._actions) > _REMEMBERED_ACTIONS:
+                del self._actions[next(iter(self._actions))]
+            self.execution_count += 1
+            batch = self.batches.get(answer.executed_rows)
+            if batch is None:
+                batch = self.batches[answer.executed_rows] = BatchStatistics()
+            batch.compute_input.add(answer.input_ns)
+            batch.compute_infer.add(answer.infer_ns)
+            batch.compute_output.add(answer.output_ns)
+
+
+class Statistics:
+    """The statistics of all models, by name and version. They outlive a reload, as counters should."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, int], ModelStatistics] = {}
+
+    def of(self, name: str, version: int) -> ModelStatistics:
+        """New, and all zero, if the version has not been seen before."""
+        found = self._models.get((name, version))
+        if found is None:
+            found = self._models[name, version] = ModelStatistics()
+        return found
+
+
+def _ended_after(answer: InferenceAnswer) -> int:
+    return answer.queue_ns + answer.input_ns + answer.infer_ns + answer.output_ns
