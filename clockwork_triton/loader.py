@@ -13,9 +13,7 @@ from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.engine import calibration
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
-from clockwork_triton.repository.config import converter_shapes
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
-from converters.batching import batch_sizes_for
 from converters.pool import ConversionPool
 from converters.request import ConversionError, ConversionRequest, Progress
 
@@ -52,7 +50,7 @@ class ArtifactLoader:
                     profile.write(artifact)
                 estimates[kind] = _estimate(profile)
         except BaseException:
-            self._engine.unregister_model(model_id)
+            await self._engine.retire_model(model_id)
             raise
         self._engine.schedule_model(model_id, estimates)
         slowest = max(estimates.values(), key=lambda estimate: estimate.load_ns)
@@ -92,8 +90,8 @@ def _conversion(source: ModelSource) -> ConversionRequest:
         onnx=source.onnx,
         name=source.name,
         max_batch_size=config.max_batch_size,
-        batch_sizes=batch_sizes_for(config.max_batch_size),
-        shapes=converter_shapes(config),
+        batch_sizes=source.batch_sizes,
+        shapes=source.shapes,
         inputs=tuple(tensor.name for tensor in config.input),
         outputs=tuple(tensor.name for tensor in config.output),
     )

@@ -39,6 +39,7 @@ from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from clockwork_triton.telemetry.action_counters import ActionCounters
 from clockwork_triton.telemetry.action_log import ActionLog
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class Engine:
         self._wake: asyncio.TimerHandle | None = None
         self._action_log = ActionLog(options.action_log) if options.action_log else None
         self._workers: dict[int, WorkerSpec] = {}
+        self.counters = ActionCounters()
 
     async def start(self) -> None:
         await self._fleet.start()
@@ -134,7 +136,7 @@ class Engine:
             raise
 
     async def register_model(self, name: str, artifact: Path) -> int:
-        """Makes an artifact known to every worker and returns its id; it cannot be scheduled yet.
+        """Makes an artifact known to every worker and returns its id; without estimates it cannot run yet.
 
         ServerError with the worker's words if one of them cannot run it.
         """
@@ -145,11 +147,8 @@ class Engine:
             self._fleet.unregister(model_id)
             raise ServerError(Code.INVALID_ARG, f"a worker cannot run '{name}': {errors[0]}")
         self._manifests[model_id] = manifest
+        self.schedule_model(model_id, {})
         return model_id
-
-    def unregister_model(self, model_id: int) -> None:
-        self._fleet.unregister(model_id)
-        self._manifests.pop(model_id, None)
 
     def schedule_model(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
         """From now on the model may be asked for; a second call replaces its estimates."""
@@ -173,8 +172,10 @@ class Engine:
         """Waits for the model's requests to end, then frees what it holds."""
         self._gone[model_id] = asyncio.get_running_loop().create_future()
         self._handle(ModelRetired(model_id))
-        await self._gone.pop(model_id)
-        self.unregister_model(model_id)
+        await self._gone[model_id]
+        del self._gone[model_id]
+        self._fleet.unregister(model_id)
+        del self._manifests[model_id]
 
     def _handle(self, event: Event) -> None:
         for command in self._controller.handle(event, self._clock()):
@@ -219,6 +220,7 @@ class Engine:
                 self._collect(flight, result)
             worker.region.give_back(flight.slot)
         self._handle(ResultArrived(result))
+        self.counters.record(flight.action, result)
         if self._action_log is not None:
             manifest = self._manifests.get(flight.action.model_id)
             name = manifest.name if manifest is not None else ""

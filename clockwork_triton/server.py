@@ -1,0 +1,202 @@
+"""The composition root: builds the parts, starts them in order, and drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from clockwork_triton import __version__
+from clockwork_triton.console import ConversionBars, ModelRow, show_models
+from clockwork_triton.controller.actions import ActionKind
+from clockwork_triton.controller.controller import Controller
+from clockwork_triton.controller.options import Options as ControllerOptions
+from clockwork_triton.controller.policy import POLICIES
+from clockwork_triton.engine.engine import Engine
+from clockwork_triton.engine.options import EngineOptions, WorkerOptions
+from clockwork_triton.engine.worker_process import cores_for
+from clockwork_triton.flags import ServeOptions
+from clockwork_triton.frontend.dataplane import DataPlane
+from clockwork_triton.frontend.grpc_server import GrpcServer
+from clockwork_triton.frontend.metrics import Metrics
+from clockwork_triton.frontend.metrics_http import MetricsServer
+from clockwork_triton.frontend.queries import ServerIdentity
+from clockwork_triton.frontend.service import InferenceService
+from clockwork_triton.loader import ArtifactLoader
+from clockwork_triton.repository.model import State
+from clockwork_triton.repository.plan import ConfigOptions
+from clockwork_triton.repository.repository import ControlMode, Repository
+from clockwork_triton.repository.status import VersionStatus
+from clockwork_triton.telemetry.gauges import ServerGauges, WorkerGauges
+from clockwork_triton.telemetry.statistics import Statistics
+from converters.pool import ConversionPool
+
+log = logging.getLogger(__name__)
+
+WORKSPACE_BYTES = 1 << 30
+
+
+class Server:
+    """One server, made and run inside the event loop. `run` serves until SIGTERM or SIGINT."""
+
+    def __init__(self, options: ServeOptions) -> None:
+        self._options = options
+        workers = worker_options(options)
+        _leave_cores_to(workers)
+        self._bars = ConversionBars()
+        controller = Controller(POLICIES[options.policy](), ControllerOptions())
+        self._engine = Engine(controller, EngineOptions(workers, options.action_log))
+        self._pool = ConversionPool(options.artifact_cache)
+        self._repository = Repository(
+            options.model_repository,
+            ArtifactLoader(self._pool, self._engine, self._bars),
+            mode=ControlMode(options.model_control_mode),
+            load_models=options.load_model,
+            options=ConfigOptions(
+                options.model_config_name, auto_complete=not options.disable_auto_complete_config
+            ),
+            poll_interval_s=options.repository_poll_secs,
+            on_change=_log_change,
+            on_notice=_log_notice,
+        )
+        slo_ns = round(options.default_slo_ms * 1e6) if options.default_slo_ms else None
+        self._plane = DataPlane(
+            self._repository,
+            self._engine,
+            Statistics(),
+            time.monotonic_ns,
+            default_slo_ns=slo_ns,
+            strict_readiness=options.strict_readiness,
+        )
+        self._grpc = GrpcServer(InferenceService(self._plane, ServerIdentity(options.id, __version__)))
+        self._metrics = MetricsServer(Metrics(self._plane, self._gauges).render)
+
+    async def run(self) -> int:
+        """The exit status: 0 after a signal, 1 if the server could not start."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        try:
+            await self._engine.start()
+            await self._listen()
+        except (OSError, RuntimeError) as error:
+            log.error("cannot start: %s", error)
+            await self._shut_down()
+            return 1
+        serving = asyncio.create_task(self._serve())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        status = 0 if stop.is_set() else serving.result()
+        serving.cancel()
+        stopping.cancel()
+        await asyncio.gather(serving, stopping, return_exceptions=True)
+        await self._shut_down()
+        return status
+
+    async def _listen(self) -> None:
+        options = self._options
+        if options.allow_grpc:
+            port = await self._grpc.start(f"{options.grpc_address}:{options.grpc_port}")
+            log.info("Started GRPCInferenceService at %s:%d", options.grpc_address, port)
+        if options.allow_metrics:
+            port = await self._metrics.start(options.metrics_address, options.metrics_port)
+            log.info("Started Metrics Service at %s:%d", options.metrics_address, port)
+
+    async def _serve(self) -> int:
+        """Loads the models and follows the repositories; returns only if the server has to end."""
+        with self._bars:
+            failures = await self._repository.start()
+        show_models([_row(status) for status in self._repository.statuses()])
+        for failure in failures:
+            log.error("failed to load '%s': %s", failure.name, failure.reason)
+        if failures and self._options.exit_on_error:
+            log.error("%d models failed to load, and --exit-on-error is set", len(failures))
+            return 1
+        # What lives now lives for long; looking through it again and again would only cost latency.
+        gc.collect()
+        gc.freeze()
+        log.info("Ready")
+        await self._repository.run()
+        await asyncio.Event().wait()
+        return 0
+
+    async def _shut_down(self) -> None:
+        self._plane.stop_accepting()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._plane.drained(), self._options.exit_timeout_secs)
+        await self._grpc.stop(1.0)
+        await self._metrics.stop()
+        await self._repository.close()
+        await self._pool.close()
+        await self._engine.stop()
+
+    def _gauges(self) -> ServerGauges:
+        counters = self._engine.counters
+        workers = []
+        for process in self._engine.fleet:
+            number, hello = process.worker_id, process.hello
+            workers.append(
+                WorkerGauges(
+                    str(number),
+                    hello.device,
+                    self._engine.controller.pages_used(number) * hello.page_bytes,
+                    hello.pages * hello.page_bytes,
+                    counters.done[number, ActionKind.LOAD],
+                    counters.done[number, ActionKind.UNLOAD],
+                    counters.done[number, ActionKind.INFER],
+                )
+            )
+        return ServerGauges(tuple(workers), prediction_errors=counters.errors)
+
+
+def worker_options(options: ServeOptions) -> tuple[WorkerOptions, ...]:
+    """A worker for each device, on a core of its own where there are enough."""
+    devices = options.device
+    return tuple(
+        WorkerOptions(device, options.device_memory, WORKSPACE_BYTES, cores=cores_for(index, len(devices)))
+        for index, device in enumerate(devices)
+    )
+
+
+def _leave_cores_to(workers: Sequence[WorkerOptions]) -> None:
+    """Takes this process, and the converters it starts, off the cores of the workers."""
+    rest = os.sched_getaffinity(0) - {core for worker in workers for core in worker.cores}
+    if rest:
+        os.sched_setaffinity(0, rest)
+
+
+def _log_change(status: VersionStatus) -> None:
+    version = "" if status.version is None else f" version {status.version}"
+    if status.state is State.UNAVAILABLE and not status.unloaded:
+        log.error("'%s'%s is UNAVAILABLE: %s", status.name, version, status.reason)
+    else:
+        log.info("'%s'%s is %s%s", status.name, version, status.state.value, _because(status.reason))
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _log_notice(model: str, text: str) -> None:
+    log.warning("%s%s", f"'{model}': " if model else "", text)
+
+
+def _row(status: VersionStatus) -> ModelRow:
+    version = "" if status.version is None else str(status.version)
+    if status.serving is None:
+        return ModelRow(status.name, version, status.state.value, status.reason)
+    loaded = status.serving.loaded
+    return ModelRow(
+        status.name,
+        version,
+        status.state.value,
+        status.reason,
+        {size: duration / 1e6 for size, duration in loaded.infer_ns.items()},
+        loaded.load_ns / 1e6,
+        loaded.weight_bytes,
+    )
