@@ -48,4 +48,12 @@ class ModelGone:
     model_id: int
 
 
-Command = SendAction | AnswerRequest | WakeAt | Calibrated | ModelGone
+@dataclass(frozen=True, slots=True)
+class WorkerStuck:
+    """An action of the worker is overdue by far. It gets no more work until a result of it arrives; whoever
+    runs it should end it, and say WorkerLost."""
+
+    worker_id: int
+
+
+Command = SendAction | AnswerRequest | WakeAt | Calibrated | ModelGone | WorkerStuck

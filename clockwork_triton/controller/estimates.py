@@ -1,0 +1,33 @@
+"""How long an action will take: the profile, corrected by what is measured."""
+
+from __future__ import annotations
+
+from collections import deque
+
+WINDOW = 10
+# A longest duration that exceeds the second longest by more than this factor is taken for an accident.
+OUTLIER = 1.5
+
+
+class DurationEstimate:
+    """Of one kind of action (model, batch size) on one worker, in nanoseconds.
+
+    `expected_ns` is what a timeline adds up (the median of the window), `bound_ns` what a deadline is held
+    against (the 99th percentile of the window, which with ten samples is the longest; but a single outlier
+    does not count, or one accident would refuse the requests of the next ten actions). Until the window is
+    full, the profile stands in for the samples missing.
+    """
+
+    __slots__ = ("_window", "bound_ns", "expected_ns")
+
+    def __init__(self, profile_ns: int) -> None:
+        self._window: deque[int] = deque([profile_ns] * WINDOW, WINDOW)
+        self.expected_ns = profile_ns
+        self.bound_ns = profile_ns
+
+    def add(self, measured_ns: int) -> None:
+        self._window.append(measured_ns)
+        ordered = sorted(self._window)
+        self.expected_ns = ordered[WINDOW // 2]
+        longest, second = ordered[-1], ordered[-2]
+        self.bound_ns = second if longest > OUTLIER * second else longest

@@ -1,0 +1,110 @@
+"""LOADs and UNLOADs, and the memory they take and give."""
+
+from __future__ import annotations
+
+from clockwork_triton.controller.actions import ActionKind
+from clockwork_triton.controller.page_arena import Place
+from clockwork_triton.controller.pending import FAR
+from clockwork_triton.controller.policy.base import Policy
+from clockwork_triton.controller.replica import Replica, Residency
+from clockwork_triton.controller.state import State
+from clockwork_triton.controller.worker_state import Flight
+
+
+class Loader:
+    """Pages of an unloaded model are free at once: a worker does its LOADs and UNLOADs in the order sent, and
+    no model with an INFER outstanding is unloaded."""
+
+    def __init__(self, state: State, policy: Policy) -> None:
+        self._state = state
+        self._policy = policy
+
+    def load(self, replica: Replica, now_ns: int, *, idle_only: bool = False) -> Flight | None:
+        """Makes room and loads; None if there is no room for now. `idle_only`: displace no busy model."""
+        assert replica.residency is Residency.ABSENT
+        worker = replica.worker
+        place = self._make_room(replica, now_ns, idle_only)
+        if place is None:
+            return None
+        options = self._state.options
+        lead_ns = now_ns + options.lead_ns
+        start_ns = max(lead_ns, worker.link.available(now_ns))
+        model = replica.model
+        replica.place = place
+        replica.residency = Residency.LOADING
+        replica.epoch += 1
+        replica.owed_until = model.departed + len(model.queue)
+        replica.used_ns = now_ns
+        urgent = model.queue and not model.queue.entries[-1][3].patient
+        latest_ns = start_ns + options.window_ns if urgent else FAR
+        expected_ns = replica.load.expected_ns
+        flight = self._state.send(
+            ActionKind.LOAD, replica, (now_ns, latest_ns), expected_ns, pages=place.pages
+        )
+        worker.link.add(flight.action.action_id, expected_ns, lead_ns)
+        if not worker.stuck:
+            model.loading[worker.worker_id] = replica
+        self._state.counters.loads += 1
+        return flight
+
+    def unload(self, replica: Replica, now_ns: int) -> Flight:
+        assert replica.residency is Residency.RESIDENT
+        assert not replica.in_flight
+        assert replica.place is not None
+        replica.worker.arena.release(replica.place)
+        self.forget(replica)
+        return self.send_unload(replica, now_ns)
+
+    def send_unload(self, replica: Replica, now_ns: int) -> Flight:
+        """The bare action, also for a model that the worker holds against what is known here."""
+        flight = self._state.send(ActionKind.UNLOAD, replica, (0, FAR), 0)
+        replica.worker.link.add(flight.action.action_id, 0, now_ns)
+        replica.model.unloading += 1
+        self._state.counters.unloads += 1
+        return flight
+
+    def loaded(self, replica: Replica, now_ns: int) -> None:
+        """Its LOAD has succeeded."""
+        replica.residency = Residency.RESIDENT
+        replica.model.loading.pop(replica.worker.worker_id, None)
+        self.expose(replica, now_ns)
+
+    def expose(self, replica: Replica, now_ns: int) -> None:
+        """From now on the policy may use a resident model, if its running times there are known."""
+        worker, model = replica.worker, replica.model
+        if replica.usable and not worker.stuck and worker.worker_id not in model.resident:
+            model.resident[worker.worker_id] = replica
+            self._policy.loaded(replica, now_ns)
+
+    def forget(self, replica: Replica) -> None:
+        """The model is no longer on the worker; its pages are the caller's to release."""
+        replica.residency = Residency.ABSENT
+        replica.place = None
+        replica.model.resident.pop(replica.worker.worker_id, None)
+        replica.model.loading.pop(replica.worker.worker_id, None)
+
+    def _make_room(self, replica: Replica, now_ns: int, idle_only: bool) -> Place | None:
+        """A place for the model, after unloading as many others as it takes; if it takes too many, none."""
+        worker, segments = replica.worker, replica.model.spec.segments
+        place = worker.arena.place(segments)
+        victims: list[Replica] = []
+        spared = {replica.model.model_id}
+        while place is None:
+            victim = self._policy.victim(worker, now_ns, spared)
+            if victim is None or (idle_only and victim.model.queue):
+                break
+            assert victim.place is not None
+            spared.add(victim.model.model_id)
+            victims.append(victim)
+            worker.arena.release(victim.place)
+            place = worker.arena.place(segments)
+        if place is not None:
+            worker.arena.release(place)
+        for victim in reversed(victims):
+            assert victim.place is not None
+            worker.arena.reclaim(victim.place)
+        if place is None:
+            return None
+        for victim in victims:
+            self.unload(victim, now_ns)
+        return worker.arena.place(segments)

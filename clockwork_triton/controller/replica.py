@@ -1,0 +1,83 @@
+"""A model on a worker: whether its weights are there, and how long it takes there."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from clockwork_triton.controller.estimates import DurationEstimate
+from clockwork_triton.controller.model_state import NEVER, ModelState
+from clockwork_triton.controller.page_arena import Place
+from clockwork_triton.controller.specs import Estimate
+
+if TYPE_CHECKING:
+    from clockwork_triton.controller.worker_state import WorkerState
+
+
+class Residency(IntEnum):
+    ABSENT = 0
+    LOADING = 1
+    RESIDENT = 2
+
+
+class Replica:
+    """`epoch` counts LOADs and tells the results of one stay from another's. `owed_until`: the model's
+    `departed` at which what it was loaded for has left the queue. `held`: under calibration, not to be
+    unloaded. `pooled_key`: its entry in the policy's ordering of the worker."""
+
+    __slots__ = (
+        "bound_ns",
+        "epoch",
+        "expected_ns",
+        "held",
+        "in_flight",
+        "infer",
+        "load",
+        "model",
+        "owed_until",
+        "place",
+        "pooled_key",
+        "residency",
+        "used_ns",
+        "worker",
+    )
+
+    def __init__(self, model: ModelState, worker: WorkerState) -> None:
+        self.model = model
+        self.worker = worker
+        self.residency = Residency.ABSENT
+        self.epoch = 0
+        self.place: Place | None = None
+        self.in_flight = 0
+        self.held = False
+        self.owed_until = 0
+        self.used_ns = 0
+        self.pooled_key = NEVER
+        self.load = DurationEstimate(0)
+        self.infer: list[DurationEstimate] = []
+        self.bound_ns: list[int] = []
+        self.expected_ns: list[int] = []
+
+    def renew(self, estimate: Estimate, sizes: tuple[int, ...]) -> None:
+        """Starts from this profile; what was measured before is forgotten."""
+        self.load = DurationEstimate(estimate.load_ns)
+        self.infer = [DurationEstimate(estimate.infer_ns[size]) for size in sizes]
+        self.bound_ns = [estimate.infer_ns[size] for size in sizes]
+        self.expected_ns = list(self.bound_ns)
+
+    def ran(self, size: int, measured_ns: int) -> None:
+        duration = self.infer[size]
+        duration.add(measured_ns)
+        self.bound_ns[size] = duration.bound_ns
+        self.expected_ns[size] = duration.expected_ns
+
+    @property
+    def usable(self) -> bool:
+        """Resident, with known running times."""
+        known = self.worker.spec.device_kind in self.model.spec.estimates
+        return known and self.residency is Residency.RESIDENT
+
+    @property
+    def owing(self) -> bool:
+        """It has not yet served what it was loaded for."""
+        return self.model.departed < self.owed_until and len(self.model.queue) > 0

@@ -1,0 +1,178 @@
+"""The life of a request: admitted, queued, and answered once."""
+
+from __future__ import annotations
+
+from clockwork_triton.controller.actions import Outcome, Request
+from clockwork_triton.controller.commands import AnswerRequest
+from clockwork_triton.controller.model_state import ModelState
+from clockwork_triton.controller.pending import FAR, Pending, Stage, rank_of
+from clockwork_triton.controller.policy.base import Policy
+from clockwork_triton.controller.state import State
+
+# How often a request may be given up by workers before it is answered.
+MAX_ATTEMPTS = 1
+
+TOO_LARGE = "the model is larger than any device's memory"
+
+
+class Requests:
+    """Admission, expiry, cancellation and second chances."""
+
+    def __init__(self, state: State, policy: Policy) -> None:
+        self._state = state
+        self._policy = policy
+        self._seq = 0
+
+    def arrive(self, request: Request, now_ns: int) -> ModelState | None:
+        """Returns the model whose queue the request has joined, or None if it is answered already."""
+        state = self._state
+        state.counters.requests += 1
+        model = state.models.get(request.model_id)
+        if model is None:
+            self._fail(request, "unknown model")
+            return None
+        size = model.size_for(request.rows)
+        if size is None:
+            self._fail(request, "no batch size holds the request")
+            return None
+        self._seq += 1
+        deadline_ns = request.deadline_ns
+        due_ns = FAR + request.arrival_ns if deadline_ns is None else deadline_ns - state.options.buffer_ns
+        pending = Pending(
+            request.request_id,
+            model,
+            request.rows,
+            size,
+            request.arrival_ns,
+            deadline_ns,
+            due_ns,
+            rank_of(request.priority),
+            self._seq,
+        )
+        assert request.request_id not in state.pending
+        state.pending[request.request_id] = pending
+        if not model.resident and not model.loading and self._too_large(model):
+            state.answer(
+                pending, Outcome.FAILED, now_ns, message="the model is larger than any device's memory"
+            )
+        elif not self._policy.admits(pending, now_ns):
+            state.answer(pending, Outcome.REFUSED, now_ns)
+        else:
+            self._enqueue(pending, now_ns)
+            return model
+        return None
+
+    def cancel(self, request_id: int, now_ns: int) -> None:
+        pending = self._state.pending.get(request_id)
+        if pending is not None and pending.stage is Stage.QUEUED:
+            self._drop(pending)
+            self._state.answer(pending, Outcome.CANCELLED, now_ns)
+
+    def retry(self, pending: Pending, now_ns: int, otherwise: Outcome, message: str) -> ModelState | None:
+        """A worker has failed the request: queue it once more, or answer it with this outcome."""
+        pending.attempts += 1
+        if pending.attempts > MAX_ATTEMPTS:
+            self._state.answer(pending, otherwise, now_ns, message=message)
+            return None
+        return self.requeue(pending, now_ns, otherwise, message)
+
+    def requeue(
+        self, pending: Pending, now_ns: int, otherwise: Outcome = Outcome.REFUSED, message: str = ""
+    ) -> ModelState | None:
+        """Queues a dispatched request again if it has slack left; returns its model if so."""
+        if self._policy.hopeless_ns(pending) <= now_ns:
+            self._state.answer(pending, otherwise, now_ns, message=message)
+            return None
+        self._enqueue(pending, now_ns)
+        return pending.model
+
+    def fail_all(self, model: ModelState, now_ns: int, message: str) -> None:
+        """Answers every waiting request of the model with FAILED."""
+        for pending in model.queue.take_slice(0, len(model.queue)):
+            model.departed += 1
+            self._state.answer(pending, Outcome.FAILED, now_ns, message=message)
+        self._policy.unqueued(model)
+
+    def servable(self, model: ModelState, now_ns: int) -> bool:
+        """False, after answering them, if the waiting requests of a model can never be served."""
+        if self._too_large(model):
+            self.fail_all(model, now_ns, TOO_LARGE)
+            return False
+        return True
+
+    def orphaned(self, model: ModelState, now_ns: int) -> None:
+        """There may be no worker left for the model: bound the wait of its requests without a deadline."""
+        if not self._capable(model):
+            for _, _, _, pending in model.queue.entries:
+                if pending.patient:
+                    self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
+
+    def _enqueue(self, pending: Pending, now_ns: int) -> None:
+        model = pending.model
+        pending.stage = Stage.QUEUED
+        model.queue.add(pending)
+        model.touched_ns = now_ns
+        if pending.patient:
+            if not model.resident and not self._capable(model):
+                self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
+        else:
+            self._arm(model, self._policy.hopeless_ns(pending))
+        self._policy.queued(pending, now_ns)
+
+    def _drop(self, pending: Pending) -> None:
+        model = pending.model
+        model.queue.remove(pending)
+        model.departed += 1
+        self._policy.unqueued(model)
+
+    def _arm(self, model: ModelState, time_ns: int) -> None:
+        if time_ns < model.expiry_ns:
+            model.expiry_ns = time_ns
+            self._state.timers.at(time_ns, self._expire, model)
+
+    def _expire(self, model: ModelState, time_ns: int, now_ns: int) -> None:
+        """Refuses the requests of a model that have become hopeless."""
+        if model.expiry_ns != time_ns:
+            return
+        model.expiry_ns = FAR
+        next_ns = FAR
+        for front in model.queue.fronts():
+            pending: Pending | None = front
+            while pending is not None:
+                hopeless_ns = self._policy.hopeless_ns(pending)
+                if hopeless_ns > now_ns:
+                    next_ns = min(next_ns, hopeless_ns)
+                    break
+                following = model.queue.after(pending)
+                self._drop(pending)
+                self._state.answer(pending, Outcome.REFUSED, now_ns)
+                pending = following
+        if next_ns < FAR:
+            self._arm(model, next_ns)
+
+    def _abandon(self, pending: Pending, _time_ns: int, now_ns: int) -> None:
+        if pending.stage is Stage.QUEUED and not self._capable(pending.model):
+            self._drop(pending)
+            self._state.answer(pending, Outcome.WORKER_LOST, now_ns, message="no worker can run the model")
+
+    def _capable(self, model: ModelState) -> bool:
+        """Whether any worker could run the model."""
+        return any(
+            not worker.stuck
+            and worker.spec.device_kind in model.spec.estimates
+            and worker.spec.pages >= model.spec.pages
+            for worker in self._state.workers.values()
+        )
+
+    def _too_large(self, model: ModelState) -> bool:
+        """There are workers of the right kind, and the model fits none of them."""
+        memory = [
+            worker.spec.pages
+            for worker in self._state.workers.values()
+            if worker.spec.device_kind in model.spec.estimates
+        ]
+        return bool(memory) and max(memory) < model.spec.pages
+
+    def _fail(self, request: Request, message: str) -> None:
+        self._state.counters.failed += 1
+        self._state.out.append(AnswerRequest(request.request_id, Outcome.FAILED, None, message))
