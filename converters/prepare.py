@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from converters.affine import AffineFolding
 from converters.evaluate import evaluate, is_pure
 from converters.request import ConversionError
 from converters.source import Array, Source, aligned
@@ -32,7 +33,8 @@ class Prepared:
 
 def prepare(source: Source, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Prepared:
     """Fixes the shapes of the inputs and simplifies: what is constant is computed; Identity, Dropout and an
-    If that is decided are gone. `inputs` (to their shapes) and `outputs` in the order wanted."""
+    If that is decided are gone; BatchNormalization is folded. `inputs` (with their shapes) and `outputs` are
+    those wanted, in order."""
     pass_ = _Pass(source)
     for value in source.graph.input:
         pass_.types[value.name] = _tensor_type(value.type.tensor_type.elem_type, inputs[value.name])
@@ -136,7 +138,8 @@ class _Pass:
         for name in outputs:
             if name in self.renamed:
                 nodes.append(helper.make_node("Identity", [self.renamed[name]], [name]))
-        nodes = needed(nodes, outputs)
+        shapes = {name: shape for name in self.types if (shape := self._shape(name)) is not None}
+        nodes = AffineFolding(shapes, self.constants, outputs).run(needed(nodes, outputs))
         used = {name for node in nodes for name in node.input} | set(outputs)
         graph = onnx.GraphProto(name=self.source.graph.name)
         graph.node.extend(nodes)

@@ -1,0 +1,50 @@
+"""What determines an artifact, and the key it is cached under."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from clockwork_triton.artifact.manifest import FORMAT
+from converters import targets
+from converters.request import ConversionRequest
+from converters.source import hash_files
+
+
+def origin(request: ConversionRequest) -> dict[str, str]:
+    """Everything that the artifact's bytes depend on, by name. The model's name is not part of it."""
+    options = {
+        "max_batch_size": request.max_batch_size,
+        "batch_sizes": sorted(request.batch_sizes),
+        "shapes": {name: list(shape) for name, shape in sorted(request.shapes.items())},
+        "inputs": list(request.inputs),
+        "outputs": list(request.outputs),
+        "threads": request.threads,
+        "tune": request.tune,
+    }
+    return {
+        "onnx": hash_files(request.onnx),
+        "options": json.dumps(options, sort_keys=True),
+        "target": targets.fingerprint(request),
+        "format": str(FORMAT),
+        "converters": converters_hash(),
+        "tvm": version("apache-tvm"),
+        "onnx_library": version("onnx"),
+    }
+
+
+def key_of(origin: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def converters_hash() -> str:
+    """SHA-256 of this package's sources: a changed converter makes new artifacts."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
