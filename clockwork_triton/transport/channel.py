@@ -17,8 +17,9 @@ class Channel(asyncio.Protocol):
     """One ordered, framed connection, for `create_connection` and its kin.
 
     `on_message` is called with each envelope and the time it arrived, the times inside already on our clock;
-    `on_lost` once, with the reason, when the connection is gone for any reason but `close`. What is sent
-    in one turn of the event loop leaves in one write. `same_clock`: the peer is a process on this host.
+    `on_lost` once, with the reason, when the connection is gone for any reason but `close`. The first
+    envelope of a turn of the event loop is written at once, those that follow it in the same turn leave in
+    one write at its end. `same_clock`: the peer is a process on this host.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Channel(asyncio.Protocol):
         self._decoder = FrameDecoder(max_frame_bytes)
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
+        self._wrote_this_turn = False
         self._closed = False
         self._reason = ""
         self.offset = ClockOffset(same_clock)
@@ -46,7 +48,7 @@ class Channel(asyncio.Protocol):
         return self._transport is not None and not self._closed
 
     def send(self, envelope: Envelope) -> None:
-        """Stamps and queues the envelope; does nothing once the channel is closed or lost.
+        """Stamps and sends the envelope; does nothing once the channel is closed or lost.
 
         ValueError if it is larger than a frame may be.
         """
@@ -54,9 +56,13 @@ class Channel(asyncio.Protocol):
             return
         envelope.sent_ns = self._clock()
         envelope.min_delta_ns = self.offset.min_delta_ns
-        self._outgoing.append(frame(envelope.SerializeToString(), self._max_frame_bytes))
-        if len(self._outgoing) == 1:
-            asyncio.get_running_loop().call_soon(self._flush)
+        data = frame(envelope.SerializeToString(), self._max_frame_bytes)
+        if self._wrote_this_turn:
+            self._outgoing.append(data)
+            return
+        self._transport.write(data)
+        self._wrote_this_turn = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
 
     def close(self) -> None:
         """Closes the connection after what was sent has left; `on_lost` is not called."""
@@ -88,6 +94,10 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(str(exc) if exc is not None else self._reason or "the peer closed the channel")
+
+    def _end_turn(self) -> None:
+        self._wrote_this_turn = False
+        self._flush()
 
     def _flush(self) -> None:
         if self._outgoing and self._transport is not None and not self._closed:
