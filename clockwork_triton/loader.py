@@ -13,7 +13,6 @@ from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.engine import calibration
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
-from clockwork_triton.repository.config import converter_shapes
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
 from converters.batching import batch_sizes_for
 from converters.pool import ConversionPool
@@ -93,7 +92,7 @@ def _conversion(source: ModelSource) -> ConversionRequest:
         name=source.name,
         max_batch_size=config.max_batch_size,
         batch_sizes=batch_sizes_for(config.max_batch_size),
-        shapes=converter_shapes(config),
+        shapes=source.shapes,
         inputs=tuple(tensor.name for tensor in config.input),
         outputs=tuple(tensor.name for tensor in config.output),
     )

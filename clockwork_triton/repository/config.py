@@ -96,18 +96,6 @@ def find_backend(config: Any, filenames: Collection[str]) -> None:
     config.default_model_filename = config.default_model_filename or MODEL_FILENAME
 
 
-def batch_sizes(config: Any) -> tuple[int, ...]:
-    """The batch sizes worth compiling: powers of two to 16, the preferred sizes, and the largest.
-
-    A model that does not batch has one, 1.
-    """
-    largest = config.max_batch_size
-    if largest <= 1:
-        return (1,)
-    usual = {size for size in (1, 2, 4, 8, 16) if size < largest}
-    return tuple(sorted({*usual, *config.dynamic_batching.preferred_batch_size, largest}))
-
-
 def default_timeout_ns(config: Any) -> int | None:
     """The budget of a request that brings none: the smaller of the queue policy's and `slo_ms`, or None.
 

@@ -81,7 +81,7 @@ FIELDS: Mapping[str, Effect] = {
     "optimization.output_pinned_memory": _no_effect("memory is pinned where the device profits"),
     "optimization.gather_kernel_buffer_threshold": _COMPILED,
     "optimization.eager_batching": _SCHEDULED,
-    "dynamic_batching.preferred_batch_size": USED,
+    "dynamic_batching.preferred_batch_size": _SCHEDULED,
     "dynamic_batching.max_queue_delay_microseconds": _SCHEDULED,
     "dynamic_batching.preserve_ordering": _SCHEDULED,
     "dynamic_batching.priority_levels": USED,
@@ -109,10 +109,12 @@ FIELDS: Mapping[str, Effect] = {
     "metric_tags": _no_effect("metrics carry the labels model and version"),
     "parameters": USED,
     "model_warmup": _no_effect("a model is measured before it is ready, so it is warm"),
-    "model_operations": _refused("libraries of custom operators cannot be loaded"),
-    "model_transaction_policy": _refused("decoupled models are not supported: an ONNX model answers once"),
-    "model_repository_agents": _refused("repository agents are not supported"),
-    "response_cache": _no_effect("there is no response cache"),
+    "model_operations.op_library_filename": _refused("libraries of custom operators cannot be loaded"),
+    "model_transaction_policy.decoupled": _refused(
+        "decoupled models are not supported: an ONNX model answers once"
+    ),
+    "model_repository_agents.agents": _refused("repository agents are not supported"),
+    "response_cache.enable": _no_effect("there is no response cache"),
     "model_metrics": _no_effect("histograms have the server's own buckets"),
 }
 

@@ -16,7 +16,7 @@ class ModelSource:
     """One version on disk with its completed configuration (tritonclient's ModelConfig).
 
     `shapes`: by input name, the fixed shape that the model sees, without the batch dimension where it
-    batches; the order of inputs and outputs is the configuration's. `batch_sizes` are those to compile.
+    batches. The order of inputs and outputs is the configuration's.
     """
 
     name: str
@@ -24,7 +24,6 @@ class ModelSource:
     onnx: Path
     config: Any
     shapes: Mapping[str, tuple[int, ...]]
-    batch_sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)

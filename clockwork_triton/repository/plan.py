@@ -13,7 +13,6 @@ from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.repository.agreement import check_agreement, input_shapes, visible_specs
 from clockwork_triton.repository.completion import DEFAULT_MAX_BATCH_SIZE, auto_complete, normalise
 from clockwork_triton.repository.config import (
-    batch_sizes,
     default_timeout_ns,
     find_backend,
     invalid,
@@ -120,7 +119,6 @@ def prepare_version(
             onnx_path(plan, version),
             config,
             input_shapes(config, signature),
-            batch_sizes(config),
         ),
         read_labels(config, plan.directory),
         default_timeout_ns(config),
