@@ -14,6 +14,7 @@ from clockwork_triton.engine import calibration
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
+from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
 from converters.request import ConversionError, ConversionRequest, Progress
 
@@ -90,7 +91,7 @@ def _conversion(source: ModelSource) -> ConversionRequest:
         onnx=source.onnx,
         name=source.name,
         max_batch_size=config.max_batch_size,
-        batch_sizes=source.batch_sizes,
+        batch_sizes=batch_sizes_for(config.max_batch_size),
         shapes=source.shapes,
         inputs=tuple(tensor.name for tensor in config.input),
         outputs=tuple(tensor.name for tensor in config.output),

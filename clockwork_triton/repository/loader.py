@@ -13,18 +13,24 @@ from clockwork_triton.datatypes import TensorSpec
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One version on disk with its completed configuration (tritonclient's ModelConfig)."""
+    """One version on disk with its completed configuration (tritonclient's ModelConfig).
+
+    `shapes`: by input name, the fixed shape that the model sees, without the batch dimension where it
+    batches. The order of inputs and outputs is the configuration's.
+    """
 
     name: str
     version: int
     onnx: Path
     config: Any
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """A version the engine can run.
 
+    `inputs` and `outputs` have the shapes that the model sees, without the batch dimension where it batches.
     `infer_ns` by batch size and `load_ns` are the predictions at this moment, `weight_bytes` what it takes
     of the device's memory while it is resident (whole pages), `workspace_bytes` of the shared workspace.
     """
@@ -48,7 +54,10 @@ class ModelLoader(Protocol):
         ...
 
     async def load(self, source: ModelSource) -> LoadedModel:
-        """Converts (or finds in the cache), registers with the workers, profiles."""
+        """Converts (or finds in the cache), registers with the workers, profiles.
+
+        Cancelled, it leaves nothing behind.
+        """
         ...
 
     async def retire(self, model_id: int) -> None:
