@@ -1,0 +1,128 @@
+"""Load on a server: requests serialised beforehand, sent by asyncio gRPC as bytes, each accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+
+from benchmarks.serving.server import MESSAGE_OPTIONS
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+HANG_S = 30.0
+"""A request without an answer for this long hangs. Far beyond every timeout that checks give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one request; times are monotonic nanoseconds.
+
+    `due_ns` is when the schedule wanted it sent (closed loop: `sent_ns`). `status` is the gRPC code's name,
+    or HANG. `index` says which of the requests given it was.
+    """
+
+    index: int
+    due_ns: int
+    sent_ns: int
+    done_ns: int
+    status: str
+    details: str = ""
+    reply: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "OK"
+
+    @property
+    def latency_ns(self) -> int:
+        return self.done_ns - self.sent_ns
+
+    @property
+    def slip_ns(self) -> int:
+        """How late the client itself was."""
+        return self.sent_ns - self.due_ns
+
+
+Send = Callable[[bytes], "grpc.aio.UnaryUnaryCall"]
+
+
+async def _ask(send: Send, requests: Sequence[bytes], index: int, due_ns: int | None, keep: bool) -> Answer:
+    sent_ns = time.monotonic_ns()
+    due_ns = sent_ns if due_ns is None else due_ns
+    try:
+        reply = await asyncio.wait_for(send(requests[index]), HANG_S)
+    except grpc.aio.AioRpcError as error:
+        return Answer(index, due_ns, sent_ns, time.monotonic_ns(), error.code().name, error.details() or "")
+    except asyncio.TimeoutError:
+        return Answer(index, due_ns, sent_ns, time.monotonic_ns(), "HANG")
+    return Answer(index, due_ns, sent_ns, time.monotonic_ns(), "OK", "", reply if keep else b"")
+
+
+def closed_loop(
+    address: str,
+    requests: Sequence[bytes],
+    concurrency: int,
+    *,
+    seconds: float = float("inf"),
+    count: int | None = None,
+    keep: bool = False,
+    pause_s: float = 0.0,
+) -> list[Answer]:
+    """`concurrency` senders, each waiting for its answer before it takes the next request.
+
+    They go around `requests` in order, until `count` were sent or `seconds` passed. `keep` holds the replies.
+    `pause_s`: how long a sender rests after a failure. Returned in the order of sending.
+    """
+    assert count is not None or seconds < float("inf")
+
+    async def sender(send: Send, numbers: Iterator[int], until: float, answers: list[Answer]) -> None:
+        for number in numbers:
+            if time.monotonic() >= until:
+                return
+            answer = await _ask(send, requests, number % len(requests), None, keep)
+            answers.append(answer)
+            if not answer.ok and pause_s:
+                await asyncio.sleep(pause_s)
+
+    async def run() -> list[Answer]:
+        answers: list[Answer] = []
+        async with grpc.aio.insecure_channel(address, MESSAGE_OPTIONS) as channel:
+            send = channel.unary_unary(INFER)
+            numbers = iter(range(count)) if count is not None else itertools.count()
+            until = time.monotonic() + seconds
+            await asyncio.gather(*(sender(send, numbers, until, answers) for _ in range(concurrency)))
+        return sorted(answers, key=lambda answer: answer.sent_ns)
+
+    return asyncio.run(run())
+
+
+def poisson(rate: float, seconds: float, seed: int) -> list[float]:
+    """Arrival times, in seconds from the beginning."""
+    generator = np.random.default_rng(seed)
+    gaps = generator.exponential(1 / rate, size=int(rate * seconds * 1.2) + 100)
+    times = np.cumsum(gaps)
+    return [float(t) for t in times[times < seconds]]
+
+
+def open_loop(address: str, requests: Sequence[bytes], arrivals: Sequence[float]) -> list[Answer]:
+    """Sends at the times of `arrivals` (seconds) whatever became of earlier requests, and waits for all."""
+
+    async def run() -> list[Answer]:
+        async with grpc.aio.insecure_channel(address, MESSAGE_OPTIONS) as channel:
+            send = channel.unary_unary(INFER)
+            await _ask(send, requests, 0, None, False)  # connects
+            begin_ns = time.monotonic_ns() + 50_000_000
+            tasks = []
+            for number, arrival in enumerate(arrivals):
+                due_ns = begin_ns + int(arrival * 1e9)
+                # Also when late: or sending a backlog would keep answers from being read.
+                await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / 1e9))
+                tasks.append(asyncio.create_task(_ask(send, requests, number % len(requests), due_ns, False)))
+            return list(await asyncio.gather(*tasks))
+
+    return asyncio.run(run())
