@@ -1,17 +1,16 @@
-"""Load on a server: requests serialised beforehand, sent by asyncio gRPC as bytes, each accounted for."""
+"""Load on a server: requests serialised beforehand, sent as bytes, each accounted for."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import grpc
 import numpy as np
 
-from benchmarks.serving.server import MESSAGE_OPTIONS
+from benchmarks.serving import wire
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 HANG = "HANG"
@@ -49,20 +48,20 @@ class Answer:
         return self.sent_ns - self.due_ns
 
 
-Send = Callable[[bytes], "grpc.aio.UnaryUnaryCall"]
-
-
-async def _ask(send: Send, requests: Sequence[bytes], index: int, due_ns: int | None, keep: bool) -> Answer:
+async def _ask(
+    connection: wire.Connection, requests: Sequence[bytes], index: int, due_ns: int | None, keep: bool
+) -> Answer:
     sent_ns = time.monotonic_ns()
     due_ns = sent_ns if due_ns is None else due_ns
     try:
-        reply = await send(requests[index])
-    except grpc.aio.AioRpcError as error:
-        return Answer(index, due_ns, sent_ns, time.monotonic_ns(), error.code().name, error.details() or "")
+        status, body = await connection.call(requests[index])
     except asyncio.CancelledError:
         # By one of the loops below, which gave up on it.
         return Answer(index, due_ns, sent_ns, time.monotonic_ns(), HANG)
-    return Answer(index, due_ns, sent_ns, time.monotonic_ns(), "OK", "", reply if keep else b"")
+    done_ns = time.monotonic_ns()
+    if status == "OK":
+        return Answer(index, due_ns, sent_ns, done_ns, status, "", body if keep else b"")
+    return Answer(index, due_ns, sent_ns, done_ns, status, body.decode(errors="replace"))
 
 
 def closed_loop(
@@ -82,11 +81,13 @@ def closed_loop(
     """
     assert count is not None or seconds < float("inf")
 
-    async def sender(send: Send, numbers: Iterator[int], until: float, answers: list[Answer]) -> None:
+    async def sender(
+        connection: wire.Connection, numbers: Iterator[int], until: float, answers: list[Answer]
+    ) -> None:
         for number in numbers:
             if time.monotonic() >= until:
                 return
-            asking = asyncio.create_task(_ask(send, requests, number % len(requests), None, keep))
+            asking = asyncio.create_task(_ask(connection, requests, number % len(requests), None, keep))
             done, _ = await asyncio.wait([asking], timeout=HANG_S)
             if not done:
                 asking.cancel()
@@ -97,11 +98,11 @@ def closed_loop(
 
     async def run() -> list[Answer]:
         answers: list[Answer] = []
-        async with grpc.aio.insecure_channel(address, MESSAGE_OPTIONS) as channel:
-            send = channel.unary_unary(INFER)
-            numbers = iter(range(count)) if count is not None else itertools.count()
-            until = time.monotonic() + seconds
-            await asyncio.gather(*(sender(send, numbers, until, answers) for _ in range(concurrency)))
+        connection = await wire.connect(address, INFER)
+        numbers = iter(range(count)) if count is not None else itertools.count()
+        until = time.monotonic() + seconds
+        await asyncio.gather(*(sender(connection, numbers, until, answers) for _ in range(concurrency)))
+        connection.close()
         return sorted(answers, key=lambda answer: answer.sent_ns)
 
     return asyncio.run(run())
@@ -119,19 +120,24 @@ def open_loop(address: str, requests: Sequence[bytes], arrivals: Sequence[float]
     """Sends at the times of `arrivals` (seconds) whatever became of earlier requests, and waits for all."""
 
     async def run() -> list[Answer]:
-        async with grpc.aio.insecure_channel(address, MESSAGE_OPTIONS) as channel:
-            send = channel.unary_unary(INFER)
-            await _ask(send, requests, 0, None, False)  # connects
-            begin_ns = time.monotonic_ns() + 50_000_000
-            tasks = []
-            for number, arrival in enumerate(arrivals):
-                due_ns = begin_ns + int(arrival * 1e9)
-                # Also when late: or sending a backlog would keep answers from being read.
-                await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / 1e9))
-                tasks.append(asyncio.create_task(_ask(send, requests, number % len(requests), due_ns, False)))
-            _, pending = await asyncio.wait(tasks, timeout=HANG_S)
-            for task in pending:
-                task.cancel()
-            return [await task for task in tasks]
+        connection = await wire.connect(address, INFER)
+        await _ask(connection, requests, 0, None, False)  # settles the connection's settings
+        begin_ns = time.monotonic_ns() + 50_000_000
+        tasks = []
+        for number, arrival in enumerate(arrivals):
+            due_ns = begin_ns + int(arrival * 1e9)
+            late_ns = time.monotonic_ns() - due_ns
+            # Also when it is late, now and then: or sending a backlog would keep answers from being read.
+            if late_ns < 0 or number % 16 == 0:
+                await asyncio.sleep(max(0, -late_ns) / 1e9)
+            tasks.append(
+                asyncio.create_task(_ask(connection, requests, number % len(requests), due_ns, False))
+            )
+        _, pending = await asyncio.wait(tasks, timeout=HANG_S)
+        for task in pending:
+            task.cancel()
+        answers = [await task for task in tasks]
+        connection.close()
+        return answers
 
     return asyncio.run(run())

@@ -1,39 +1,19 @@
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
 import numpy as np
 import pytest
 
 from benchmarks.serving import load
-
-never = threading.Event()
-
-
-def infer(request: bytes, context: grpc.ServicerContext) -> bytes:
-    if request == b"refuse":
-        context.abort(grpc.StatusCode.UNAVAILABLE, "Request timeout expired")
-    if request == b"hang":
-        never.wait()
-    return request[::-1]
+from tests.benchmarks.serving.echo import DETAILS, HANG, REFUSE, echo
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(4))
-    handler = grpc.unary_unary_rpc_method_handler(infer)
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {"ModelInfer": handler}),)
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    never.set()
-    server.stop(None).wait()
+    with echo() as (address, _):
+        yield address
 
 
 def test_closed_loop_goes_around_the_requests_and_keeps_replies(address: str) -> None:
@@ -43,22 +23,22 @@ def test_closed_loop_goes_around_the_requests_and_keeps_replies(address: str) ->
 
 
 def test_failures_are_answers_too(address: str) -> None:
-    answers = load.closed_loop(address, [b"ab", b"refuse"], 1, count=4, pause_s=0.001)
+    answers = load.closed_loop(address, [b"ab", REFUSE], 1, count=4, pause_s=0.001)
     assert [(a.status, a.details) for a in answers] == [
         ("OK", ""),
-        ("UNAVAILABLE", "Request timeout expired"),
+        ("UNAVAILABLE", DETAILS),
     ] * 2
 
 
 def test_closed_loop_gives_up_on_what_hangs(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "HANG_S", 0.2)
-    answers = load.closed_loop(address, [b"hang", b"ab"], 1, count=2)
+    answers = load.closed_loop(address, [HANG, b"ab"], 1, count=2)
     assert [answer.status for answer in answers] == [load.HANG, "OK"]
 
 
 def test_open_loop_accounts_for_every_arrival(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "HANG_S", 1.0)
-    answers = load.open_loop(address, [b"ab", b"refuse", b"hang"], [0.0, 0.001, 0.002, 0.003])
+    answers = load.open_loop(address, [b"ab", REFUSE, HANG], [0.0, 0.001, 0.002, 0.003])
     assert [answer.status for answer in answers] == ["OK", "UNAVAILABLE", load.HANG, "OK"]
     due = [answer.due_ns - answers[0].due_ns for answer in answers]
     assert due == [0, 1_000_000, 2_000_000, 3_000_000]
