@@ -1,0 +1,1 @@
+"""Measurements and proofs that run for minutes: on servers, on converted models."""

@@ -1,0 +1,1 @@
+"""What the server promises, shown on a running one: `python -m benchmarks.serving CHECK`."""

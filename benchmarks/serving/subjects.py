@@ -1,0 +1,167 @@
+"""Models as a check sees them: their tensors from the server, their truth from ONNX Runtime."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import triton_to_np_dtype
+
+from benchmarks.serving.server import MESSAGE_OPTIONS, Server
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+
+TOLERANCE = 1e-4
+"""Of the largest magnitude in the output: what conversion promises."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """`shape` is without the batch dimension."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that is served. `max_batch_size` 0: it does not batch."""
+
+    name: str
+    onnx_file: Path
+    max_batch_size: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @cached_property
+    def session(self) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(str(self.onnx_file), options, providers=["CPUExecutionProvider"])
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """What integers in an input must stay below: the rows of the table that they index, else 100."""
+        graph = onnx.load(self.onnx_file, load_external_data=False).graph
+        rows = {tensor.name: tensor.dims[0] for tensor in graph.initializer if tensor.dims}
+        limits = {}
+        for tensor in self.inputs:
+            names, bounds = {tensor.name}, [100]
+            for node in graph.node:
+                if node.op_type in ("Cast", "Identity") and node.input[0] in names:
+                    names.add(node.output[0])
+                if node.op_type == "Gather" and node.input[1] in names and node.input[0] in rows:
+                    bounds.append(rows[node.input[0]])
+            limits[tensor.name] = min(bounds)
+        return limits
+
+    def shape(self, tensor: Tensor, rows: int) -> tuple[int, ...]:
+        return (rows, *tensor.shape) if self.max_batch_size else tensor.shape
+
+    def random_inputs(self, rows: int, generator: np.random.Generator) -> dict[str, Array]:
+        """Standard normal floats; integers in the range that the model can take; fair booleans."""
+        inputs: dict[str, Array] = {}
+        for tensor in self.inputs:
+            dtype, shape = np.dtype(triton_to_np_dtype(tensor.datatype)), self.shape(tensor, rows)
+            if dtype.kind == "f":
+                inputs[tensor.name] = generator.standard_normal(shape).astype(dtype)
+            elif dtype.kind == "b":
+                inputs[tensor.name] = generator.integers(0, 2, shape).astype(dtype)
+            else:
+                inputs[tensor.name] = generator.integers(0, self.limits[tensor.name], shape).astype(dtype)
+        return inputs
+
+    def expected(self, inputs: Arrays) -> dict[str, Array]:
+        names = [tensor.name for tensor in self.outputs]
+        return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+
+    def request(self, inputs: Arrays, timeout_us: int | None = None) -> bytes:
+        """A ModelInferRequest, serialised once so that sending it costs the client little."""
+        message = service_pb2.ModelInferRequest(model_name=self.name)
+        for tensor in self.inputs:
+            value = inputs[tensor.name]
+            message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=value.shape)
+            message.raw_input_contents.append(value.tobytes())
+        if timeout_us is not None:
+            message.parameters["timeout"].int64_param = timeout_us
+        return bytes(message.SerializeToString())
+
+    def answer(self, reply: bytes) -> dict[str, Array]:
+        message = service_pb2.ModelInferResponse.FromString(reply)
+        return {
+            output.name: np.frombuffer(raw, triton_to_np_dtype(output.datatype)).reshape(output.shape)
+            for output, raw in zip(message.outputs, message.raw_output_contents, strict=True)
+        }
+
+    def write_input_data(self, inputs: Arrays, path: Path) -> None:
+        """For perf_analyzer, whose own random bits hold NaN and denormals. `inputs` has one row."""
+        entry = {
+            tensor.name: {
+                "b64": base64.b64encode(inputs[tensor.name].tobytes()).decode(),
+                "shape": list(tensor.shape),
+            }
+            for tensor in self.inputs
+        }
+        path.write_text(json.dumps({"data": [entry]}))
+
+
+def deviation(answer: Arrays, expected: Arrays) -> float:
+    """The largest difference of any output, relative to the largest magnitude in that output.
+
+    Infinite where names, shapes or datatypes differ, or where one side is not finite.
+    """
+    if answer.keys() != expected.keys():
+        return float("inf")
+    worst = 0.0
+    for name, truth in expected.items():
+        value = answer[name]
+        if value.shape != truth.shape or value.dtype != truth.dtype:
+            return float("inf")
+        difference = np.abs(value.astype(np.float64) - truth.astype(np.float64)).max(initial=0)
+        scale = np.abs(truth.astype(np.float64)).max(initial=0)
+        if not np.isfinite(difference):
+            return float("inf")
+        if difference:
+            worst = max(worst, float(difference / scale) if scale else float("inf"))
+    return worst
+
+
+def subjects(server: Server, repository: Path, names: Sequence[str] = ()) -> list[Subject]:
+    """The models that the server has ready out of `repository`, by name; `names` picks among them."""
+    with grpc.insecure_channel(server.address, MESSAGE_OPTIONS) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=30).models
+        ready = sorted({entry.name for entry in index if entry.state == "READY"})
+        unknown = set(names) - set(ready)
+        if unknown:
+            raise ValueError(f"not ready: {', '.join(sorted(unknown))}; the index says:\n{index}")
+        return [_subject(stub, repository, name) for name in ready if not names or name in names]
+
+
+def _subject(stub: service_pb2_grpc.GRPCInferenceServiceStub, repository: Path, name: str) -> Subject:
+    metadata = stub.ModelMetadata(service_pb2.ModelMetadataRequest(name=name), timeout=30)
+    config = stub.ModelConfig(service_pb2.ModelConfigRequest(name=name), timeout=30).config
+    version = max(metadata.versions, key=int)
+    file = repository / name / version / (config.default_model_filename or "model.onnx")
+    first = 1 if config.max_batch_size else 0
+    return Subject(
+        name,
+        file,
+        config.max_batch_size,
+        tuple(Tensor(t.name, t.datatype, tuple(t.shape[first:])) for t in metadata.inputs),
+        tuple(Tensor(t.name, t.datatype, tuple(t.shape[first:])) for t in metadata.outputs),
+    )
