@@ -61,6 +61,7 @@ class Server:
                 options.model_config_name, auto_complete=not options.disable_auto_complete_config
             ),
             poll_interval_s=options.repository_poll_secs,
+            loads_at_once=options.model_load_thread_count,
             on_change=_log_change,
             on_notice=_log_notice,
         )
@@ -132,7 +133,6 @@ class Server:
         await self._grpc.stop(1.0)
         await self._metrics.stop()
         await self._repository.close()
-        await self._pool.close()
         await self._engine.stop()
 
     def _gauges(self) -> ServerGauges:

@@ -137,6 +137,7 @@ def served_model(prepared: PreparedVersion, loaded: LoadedModel) -> ServedModel:
         outputs=visible_specs(source.config.output, loaded.outputs, source.name),
         max_batch_size=source.config.max_batch_size,
         default_timeout_ns=prepared.default_timeout_ns,
+        batch_sizes=tuple(sorted(loaded.infer_ns)),
         labels=prepared.labels,
         runtime=loaded.runtime,
     )

@@ -42,7 +42,7 @@ NETWORK_NS = 50_000
 class Device:
     """Does LOADs and INFERs in the order sent, each kind on its own executor if they overlap.
 
-    Checks what a controller must never do: pages used twice, an unload under an INFER, more INFERs than slots.
+    Checks what a controller must never do: use pages twice, unload under an INFER, send more than the slots.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
