@@ -154,8 +154,8 @@ class FakeEngine:
         self.waiting.pop(place)[1].set_exception(error)
 
     def answer(self, call: InferenceCall, **changes: Any) -> InferenceAnswer:
-        arrays = [np.frombuffer(data, np.int32) for data in call.inputs]
-        if len(arrays) == 2:
+        if len(call.inputs) == 2:
+            arrays = [np.frombuffer(data, np.int32) for data in call.inputs]
             outputs = ((arrays[0] + arrays[1]).tobytes(), (arrays[0] - arrays[1]).tobytes())
         else:
             outputs = tuple(bytes(data) for data in call.inputs)

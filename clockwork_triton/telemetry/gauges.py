@@ -1,0 +1,35 @@
+"""What the metrics show of the parts that a front end does not know: filled in by whoever composes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clockwork_triton.telemetry.histogram import Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGauges:
+    """The memory is that of the weights' pages; `loads`, `unloads` and `infers` count actions done."""
+
+    worker: str
+    device: str
+    memory_used_bytes: int
+    memory_limit_bytes: int
+    loads: int
+    unloads: int
+    infers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerGauges:
+    """A snapshot of the server behind the front end.
+
+    `load_seconds`: by model and version, how long it took from its discovery until it was READY.
+    `prediction_errors`: of |measured - predicted| nanoseconds, by action ("LOAD", "INFER") and direction
+    ("under" where it took longer than predicted, "over" where it took less).
+    """
+
+    workers: tuple[WorkerGauges, ...] = ()
+    load_seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    prediction_errors: Mapping[tuple[str, str], Histogram] = field(default_factory=dict)

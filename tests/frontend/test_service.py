@@ -1,0 +1,72 @@
+"""Whatever bytes come in, the service answers or raises ServerError."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2
+
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.dataplane import DataPlane
+from clockwork_triton.frontend.queries import ServerIdentity
+from clockwork_triton.frontend.service import Call, InferenceService
+from clockwork_triton.telemetry.statistics import Statistics
+from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, simple
+from tests.frontend.messages import infer_request
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+
+
+def service() -> InferenceService:
+    plane = DataPlane(FakeIndex([simple()]), FakeEngine(), Statistics(), FakeClock())
+    return InferenceService(plane, ServerIdentity("triton", "0"))
+
+
+async def attempt(path: str, data: bytes) -> ServerError | None:
+    try:
+        await service().unary[path](data, Call(0, None))
+    except ServerError as error:
+        return error
+    return None
+
+
+def test_every_rpc_has_a_handler() -> None:
+    made = service()
+    methods = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+    paths = {f"/inference.GRPCInferenceService/{method.name}" for method in methods}
+    assert set(made.unary) | set(made.streams) == paths | {"/grpc.health.v1.Health/Check"}
+    assert len(paths) == 20
+
+
+@pytest.mark.parametrize("path", sorted(service().unary))
+def test_bytes_that_are_no_message(path: str) -> None:
+    async def test() -> None:
+        error = await attempt(path, b"\x0a\xff")
+        assert error is not None
+        assert error.code in (Code.INVALID_ARG, Code.UNSUPPORTED)
+
+    run(test())
+
+
+def test_names_that_are_not_utf8() -> None:
+    async def test() -> None:
+        error = await attempt(INFER, b"\x0a\x02\xff\xfe")
+        assert error is not None
+        assert error.message == "the request is not a valid ModelInferRequest message"
+
+    run(test())
+
+
+@given(st.data())
+def test_damaged_requests(data: st.DataObject) -> None:
+    message = bytearray(infer_request(id="7").SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(message) - 1))
+        message[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+
+    async def test() -> None:
+        error = await attempt(INFER, bytes(message))
+        assert error is None or error.code is not Code.INTERNAL
+
+    run(test())

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.splitting import infer_in_parts, split
+from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from tests.frontend.fakes import FakeEngine, run
+
+
+def call(rows: int, deadline_ns: int | None = 50) -> InferenceCall:
+    data = bytes(i // 4 % 256 for i in range(rows * 4))
+    return InferenceCall(3, rows, (data, data[::-1] * 2), 7, deadline_ns, 2)
+
+
+@given(st.integers(1, 60), st.integers(1, 9))
+def test_parts_are_full_and_in_order(rows: int, largest: int) -> None:
+    whole = call(rows)
+    parts = split(whole, largest)
+    assert [part.rows for part in parts[:-1]] == [largest] * (len(parts) - 1)
+    assert 1 <= parts[-1].rows <= largest
+    for place, data in enumerate(whole.inputs):
+        assert b"".join(bytes(part.inputs[place]) for part in parts) == data
+    assert {(p.model_id, p.arrival_ns, p.deadline_ns, p.priority) for p in parts} == {(3, 7, 50, 2)}
+
+
+def test_outputs_are_joined_in_order_whatever_ends_first() -> None:
+    async def test() -> None:
+        engine = FakeEngine(held=True)
+        answers: list[InferenceAnswer] = []
+        whole = InferenceCall(1, 3, (b"aabbcc",), 0, None)
+        task = asyncio.ensure_future(infer_in_parts(engine, whole, 1, answers))
+        await engine.until_waiting(3)
+        for place in (2, 0, 0):
+            engine.release(place)
+        assert await task == (b"aabbcc",)
+        assert len(answers) == 3
+
+    run(test())
+
+
+def test_a_part_that_fails_cancels_the_rest_and_keeps_what_ran() -> None:
+    async def test() -> None:
+        engine = FakeEngine(held=True)
+        answers: list[InferenceAnswer] = []
+        task = asyncio.ensure_future(
+            infer_in_parts(engine, InferenceCall(1, 3, (b"abc",), 0, None), 1, answers)
+        )
+        await engine.until_waiting(3)
+        engine.release()
+        engine.fail(ServerError(Code.UNAVAILABLE, "no"))
+        with pytest.raises(ServerError, match="no"):
+            await task
+        assert engine.cancelled == 1
+        assert len(answers) == 1
+
+    run(test())
+
+
+def test_cancelling_it_cancels_every_part() -> None:
+    async def test() -> None:
+        engine = FakeEngine(held=True)
+        task = asyncio.ensure_future(infer_in_parts(engine, InferenceCall(1, 2, (b"ab",), 0, None), 1, []))
+        await engine.until_waiting(2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert engine.cancelled == 2
+
+    run(test())
