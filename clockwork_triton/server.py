@@ -127,6 +127,7 @@ class Server:
         return 0
 
     async def _shut_down(self) -> None:
+        log.info("Shutting down; requests under way have %g s", self._options.exit_timeout_secs)
         self._plane.stop_accepting()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._plane.drained(), self._options.exit_timeout_secs)

@@ -220,12 +220,16 @@ class Engine:
                 self._collect(flight, result)
             worker.region.give_back(flight.slot)
         self._handle(ResultArrived(result))
-        self.counters.record(flight.action, result)
+        if not self._calibrating(flight.action.model_id):
+            self.counters.record(flight.action, result)
         if self._action_log is not None:
             manifest = self._manifests.get(flight.action.model_id)
             name = manifest.name if manifest is not None else ""
             pages = self._controller.pages_used(result.worker_id)
             self._action_log.record(self._clock(), flight.action, result, name, pages)
+
+    def _calibrating(self, model_id: int) -> bool:
+        return any(model == model_id for model, _ in self._calibrations)
 
     def _collect(self, flight: _InFlight, result: ActionResult) -> None:
         action = flight.action

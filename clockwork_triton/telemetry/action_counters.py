@@ -9,7 +9,9 @@ from clockwork_triton.telemetry.histogram import Histogram
 
 
 class ActionCounters:
-    """`done[worker_id, kind]` counts actions that succeeded, `refused[worker_id]` those that did not.
+    """Of the actions that serve requests; calibrations are left out.
+
+    `done[worker_id, kind]` counts actions that succeeded, `refused[worker_id]` those that did not.
 
     `errors` holds |measured - predicted| in nanoseconds by kind of action and direction: "under" where it
     took longer than predicted, "over" where it took less.
