@@ -98,6 +98,11 @@ class Memory:
         return tensor
 
 
+def load_runtime() -> None:
+    """Loads TVM, which takes some tenths of a second, so that nothing that follows has to."""
+    import tvm.runtime  # noqa: F401
+
+
 def load_kernels(artifact: Path) -> Any:
     """The kernels of an artifact, looked up by name: `load_kernels(directory)["kernel"]`."""
     import tvm.runtime

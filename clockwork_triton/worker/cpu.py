@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clockwork_triton.artifact import Manifest, Variant
-from clockwork_triton.artifact.program import Memory, Program, load_kernels
+from clockwork_triton.artifact.program import Memory, Program, load_kernels, load_runtime
 from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.cpu_kind import cpu_kind
 from clockwork_triton.worker.device import DeviceOptions, Registered
@@ -51,6 +51,7 @@ class CpuDevice:
     def __init__(self, options: DeviceOptions) -> None:
         assert options.slot_bytes % mmap.PAGESIZE == 0
         assert options.page_bytes % mmap.PAGESIZE == 0
+        load_runtime()
         self.kind = cpu_kind()
         self.page_bytes = options.page_bytes
         self.pages = options.memory_bytes // options.page_bytes

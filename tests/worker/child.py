@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ TIMEOUT_S = 30.0
 class Child:
     """A started worker that has said Hello. Everything it is asked waits for the answer."""
 
-    def __init__(self, device: str, pages: int = PAGES, workspace_bytes: int = PAGE) -> None:
+    def __init__(self, device: str, *options: str, pages: int = PAGES, workspace_bytes: int = PAGE) -> None:
         ours, theirs = socket.socketpair()
         ours.settimeout(TIMEOUT_S)
         self.socket = ours
@@ -41,15 +40,20 @@ class Child:
         command += ["--memory", str(pages * PAGE), "--page-bytes", str(PAGE)]
         command += ["--workspace", str(workspace_bytes), "--slots", str(SLOTS)]
         command += ["--slot-bytes", str(SLOT_BYTES)]
-        command += ["--channel-fd", str(theirs.fileno()), "--io-fd", str(self._io)]
+        command += ["--channel-fd", str(theirs.fileno()), "--io-fd", str(self._io), *options]
         with theirs:
             self.process = subprocess.Popen(
                 command, pass_fds=(theirs.fileno(), self._io), stderr=subprocess.PIPE, text=True
             )
         self.channel = BlockingChannel(ours)
         ours.settimeout(TIMEOUT_S)
+        self._known: set[int] = set()
         self._action_ids = iter(range(1, 1 << 30))
-        self.hello: Hello = self._receive("hello").hello
+        try:
+            self.hello: Hello = self._receive("hello").hello
+        except BaseException:
+            self.close()
+            raise
 
     def _receive(self, kind: str) -> Envelope:
         arrival = self.channel.receive()
@@ -63,10 +67,17 @@ class Child:
         self.channel.send(Envelope(register_model=request))
         answer = self._receive("model_registered").model_registered
         assert answer.model_id == model_id
+        self._known.add(model_id)
         return answer.error
 
     def unregister(self, model_id: int) -> None:
+        self._known.discard(model_id)
         self.channel.send(Envelope(unregister_model=UnregisterModel(model_id=model_id)))
+
+    def forget_models(self) -> None:
+        """Takes effect before the next registration."""
+        for model_id in tuple(self._known):
+            self.unregister(model_id)
 
     def order(
         self,
@@ -125,8 +136,3 @@ class Child:
         self.process.communicate()
         self.slots.close()
         os.close(self._io)
-
-
-def wait_until_past(time_ns: int) -> None:
-    while time.monotonic_ns() <= time_ns:
-        time.sleep(0.001)

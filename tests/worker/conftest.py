@@ -19,8 +19,23 @@ def artifact(tmp_path: Path, kernels: Path) -> Path:
     return tiny.write(tmp_path / "tiny", kernels)
 
 
+@pytest.fixture(scope="session")
+def _shared_child() -> Iterator[Child]:
+    child = Child("cpu:0")
+    yield child
+    child.close()
+
+
 @pytest.fixture
-def child() -> Iterator[Child]:
+def child(_shared_child: Child) -> Iterator[Child]:
+    """A worker on the CPU that knows no model, and outlives the test."""
+    yield _shared_child
+    _shared_child.forget_models()
+
+
+@pytest.fixture
+def mortal() -> Iterator[Child]:
+    """A worker on the CPU for a test that ends it."""
     child = Child("cpu:0")
     yield child
     child.close()

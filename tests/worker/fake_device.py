@@ -1,0 +1,53 @@
+"""A device that only keeps what it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from clockwork_triton.transport.messages import Stages
+from clockwork_triton.worker.device import Registered, UnsuitableModel
+
+
+class FakeDevice:
+    """Models have two segments, of one page and two, and batch sizes 1 and 2."""
+
+    kind = "fake"
+    overlaps = False
+    pages = 8
+    page_bytes = 4096
+    workspace_bytes = 4096
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.fails_with: Exception | None = None
+        self._models: dict[int, Registered] = {}
+
+    def register(self, model_id: int, artifact: Path) -> Iterator[None]:
+        self.calls.append(("register", model_id, artifact))
+        yield
+        if artifact == Path("unsuitable"):
+            raise UnsuitableModel("it is too large")
+        self._models[model_id] = Registered((1, 2), frozenset({1, 2}))
+
+    def registered(self, model_id: int) -> Registered | None:
+        return self._models.get(model_id)
+
+    def unregister(self, model_id: int) -> None:
+        self.calls.append(("unregister", model_id))
+        self._models.pop(model_id, None)
+
+    def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
+        return self._do("load", model_id, tuple(first_pages))
+
+    def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
+        return self._do("infer", model_id, batch_size, slot)
+
+    def close(self) -> None:
+        self.calls.append(("close",))
+
+    def _do(self, *call: object) -> Stages:
+        self.calls.append(call)
+        if self.fails_with is not None:
+            raise self.fails_with
+        return Stages(100 * len(self.calls), 100 * len(self.calls) + 50)
