@@ -1,0 +1,168 @@
+"""The engine over real worker processes with the emulated device."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from clockwork_triton.artifact import Profile
+from clockwork_triton.controller.controller import Controller
+from clockwork_triton.controller.policy import POLICIES
+from clockwork_triton.controller.specs import Estimate
+from clockwork_triton.engine.engine import Engine
+from clockwork_triton.engine.options import EngineOptions, WorkerOptions
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.inference import InferenceCall
+from tests.engine.artifacts import KIND, PAGE_BYTES, write_artifact
+
+ROW = (bytes(16), bytes(16))
+
+
+@asynccontextmanager
+async def running(pages: int = 4, log: Path | None = None) -> AsyncIterator[Engine]:
+    worker = WorkerOptions(f"emulated:{KIND}", pages * PAGE_BYTES, 1 << 16, slots=4, slot_bytes=1 << 16)
+    engine = Engine(Controller(POLICIES["clockwork"]()), EngineOptions((worker,), log))
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def serve(engine: Engine, artifact: Path) -> int:
+    profile = Profile.read(artifact, KIND)
+    assert profile is not None
+    model_id = await engine.register_model(artifact.name, artifact)
+    infer_ns = {size: times.p99_ns for size, times in profile.infer.items()}
+    engine.schedule_model(model_id, {KIND: Estimate(profile.load.p99_ns, infer_ns)})
+    return model_id
+
+
+def call(model_id: int, budget_ns: int | None = None) -> InferenceCall:
+    now = time.monotonic_ns()
+    return InferenceCall(model_id, 1, ROW, now, None if budget_ns is None else now + budget_ns)
+
+
+def run(body: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(body(), 60)
+
+    asyncio.run(bounded())
+
+
+def test_a_request_is_answered_with_the_outputs_of_its_row(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m"))
+            answer = await engine.infer(call(model_id))
+            assert [len(output) for output in answer.outputs] == [16]
+            assert answer.executed_rows == 1
+            assert answer.infer_ns > 0
+
+    run(body)
+
+
+def test_an_impossible_deadline_is_refused_without_the_worker(tmp_path: Path) -> None:
+    async def body() -> None:
+        log = tmp_path / "actions.tsv"
+        async with running(log=log) as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m"))
+            with pytest.raises(ServerError, match=r"^Request timeout expired$") as refused:
+                await engine.infer(call(model_id, 1_000))
+            assert refused.value.code is Code.UNAVAILABLE
+        assert len(log.read_text().splitlines()) == 1, "only the header"
+
+    run(body)
+
+
+def test_models_that_do_not_fit_together_take_turns(tmp_path: Path) -> None:
+    async def body() -> None:
+        log = tmp_path / "actions.tsv"
+        async with running(pages=2, log=log) as engine:
+            models = [await serve(engine, write_artifact(tmp_path / f"m{i}")) for i in range(5)]
+            for _ in range(2):
+                for model_id in models:
+                    await engine.infer(call(model_id))
+                    assert engine.controller.pages_used(0) <= 2
+        kinds = [line.split("\t")[2] for line in log.read_text().splitlines()[1:]]
+        assert kinds.count("INFER") == 10
+        assert kinds.count("LOAD") == 10
+        assert kinds.count("UNLOAD") >= 8
+
+    run(body)
+
+
+def test_a_killed_worker_comes_back_and_nothing_hangs(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=50_000_000))
+            calls = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(20)]
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            os.kill(engine.fleet[0].pid, signal.SIGKILL)
+            for result in await asyncio.gather(*calls, return_exceptions=True):
+                assert not isinstance(result, BaseException) or (
+                    isinstance(result, ServerError) and result.code is Code.UNAVAILABLE
+                )
+            await engine.infer(call(model_id))
+            assert engine.fleet.restart_count == 1
+
+    run(body)
+
+
+def test_calibration_measures_every_batch_size(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await engine.register_model("m", write_artifact(tmp_path / "m", infer_ns=300_000))
+            rough = Estimate(1_000_000, {1: 1_000_000, 2: 1_000_000})
+            measured = await engine.calibrate(model_id, KIND, rough, 2, {1: 3, 2: 4})
+            assert len(measured.load_ns) == 2
+            assert {size: len(times) for size, times in measured.infer_ns.items()} == {1: 3, 2: 4}
+            assert min(measured.infer_ns[2]) >= 600_000
+
+    run(body)
+
+
+def test_a_retired_model_answers_what_it_has_and_is_gone(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=5_000_000))
+            calls = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(3)]
+            await asyncio.sleep(0)
+            await engine.retire_model(model_id)
+            assert all(task.done() and task.exception() is None for task in calls)
+            assert engine.controller.pages_used(0) == 0
+
+    run(body)
+
+
+def test_a_worker_that_cannot_run_a_model_says_why(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(pages=2) as engine:
+            with pytest.raises(ServerError, match="a worker cannot run 'm'"):
+                await engine.register_model("m", write_artifact(tmp_path / "m", pages=3))
+
+    run(body)
+
+
+def test_a_cancelled_call_gives_its_place_up(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=20_000_000))
+            first = asyncio.ensure_future(engine.infer(call(model_id)))
+            others = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(20)]
+            await asyncio.sleep(0)
+            for task in others:
+                task.cancel()
+            await first
+            await asyncio.gather(*others, return_exceptions=True)
+            await engine.infer(call(model_id))
+            assert all(task.cancelled() for task in others)
+
+    run(body)
