@@ -37,7 +37,7 @@ class ArtifactLoader:
 
     async def load(self, source: ModelSource) -> LoadedModel:
         try:
-            artifact = await self._pool.convert(_conversion(source), self._progress)
+            artifact = await self._pool.convert(conversion_request(source), self._progress)
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
         model_id = await self._engine.register_model(source.name, artifact)
@@ -85,7 +85,8 @@ class ArtifactLoader:
         return _profile(measured)
 
 
-def _conversion(source: ModelSource) -> ConversionRequest:
+def conversion_request(source: ModelSource) -> ConversionRequest:
+    """What the converters are asked for a version as configured."""
     config = source.config
     return ConversionRequest(
         onnx=source.onnx,
