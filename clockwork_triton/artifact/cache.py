@@ -94,3 +94,9 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def default_cache_dir() -> Path:
+    """Where artifacts are kept unless told otherwise: `clockwork-triton` in the user's cache directory."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "clockwork-triton"
