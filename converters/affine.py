@@ -110,8 +110,9 @@ class AffineFolding:
         full = (1,) * (len(shape) - array.ndim) + array.shape
         if any(size != 1 for axis, size in enumerate(full) if axis != 1) or full[1] not in (1, shape[1]):
             return None
-        values: Vector = array.astype(np.float64).reshape(-1)
-        return np.broadcast_to(values, (shape[1],)).copy()
+        values: Vector = np.empty(shape[1], np.float64)
+        values[:] = array.reshape(-1)
+        return values
 
     def _foldable(self, node: onnx.NodeProto) -> bool:
         return node.op_type == "Conv" and all(name in self.constants for name in node.input[1:] if name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from converters.prepare import prepare
 from converters.request import ConversionError, ConversionRequest, Progress
 from converters.shapes import input_shapes
 from converters.source import Source, read_source
+from converters.support import check_tensors
 from converters.weights import WeightSpool
 
 
@@ -37,6 +37,7 @@ def convert(
     progress = _Stages(request, report)
     progress.begin("reading")
     source = read_source(request.onnx)
+    check_tensors(source.graph)
     inputs = _order("input", request.inputs, [value.name for value in source.graph.input])
     outputs = _order("output", request.outputs, [value.name for value in source.graph.output])
     if len(inputs) < len(source.graph.input):
@@ -44,8 +45,7 @@ def convert(
         raise ConversionError(f"the configuration leaves out input '{missing[0]}' of the model")
     kernels = KernelSet(targets.resolve(request))
     graphs: dict[int, Graph] = {}
-    with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        spool = WeightSpool(Path(scratch))
+    with WeightSpool(directory) as spool:
         lowering = _Lowering(source, request, inputs, outputs, kernels, spool)
         for size in sorted(request.batch_sizes):
             progress.begin(f"lowering batch size {size}")
@@ -97,7 +97,8 @@ class _Lowering:
                     shape = graph.values[value].shape
                     if shape[:1] != (size,):
                         raise ConversionError(
-                            f"output '{name}' has shape {list(shape)} for a batch of {size}"
+                            f"output '{name}' has shape {list(shape)} for a batch of {size}: where the first "
+                            "dimension is no batch, set max_batch_size to 0"
                         )
             return graph
         except ConversionError as error:

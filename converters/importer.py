@@ -11,13 +11,14 @@ from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from converters.request import ConversionError
+from converters.support import check_operators
 
 
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     """TVM's importer, given the weights as tensors so that it neither copies them nor binds them late."""
 
     def __init__(self, weights: Mapping[str, Any]) -> None:
-        super().__init__({}, {}, keep_params_in_input=False, sanitize=True)
+        super().__init__({}, {}, keep_params_in_input=False, sanitize=False)
         self._weights = weights
 
     def _parse_graph_initializers(self, graph: onnx.GraphProto) -> None:
@@ -32,6 +33,7 @@ def import_model(graph: onnx.GraphProto, opset: int, weights: Mapping[str, Any])
     `weights` are TVM tensors for the names that the graph leaves open; they become constants that share
     the memory. ConversionError names what TVM cannot import.
     """
+    check_operators(graph.node, onnx_frontend._get_convert_map())
     try:
         return _Importer(weights).from_onnx(graph, opset)
     except Exception as error:  # TVM raises whatever its importer stumbles upon

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from converters.affine import AffineFolding
 from converters.evaluate import evaluate, is_pure
 from converters.request import ConversionError
+from converters.reshapes import FIRST_OPSET, canonical_reshapes
 from converters.source import Array, Source, aligned
 
 # Values up to this many elements are shown to shape inference: they can be shapes, axes and pads.
@@ -58,6 +59,10 @@ class _Pass:
     def __post_init__(self) -> None:
         for name, array in self.source.weights.items():
             self.constant(name, array)
+
+    @property
+    def opset(self) -> int:
+        return self.source.opsets.get("", 1)
 
     def constant(self, name: str, array: Array) -> None:
         self.constants[name] = array
@@ -139,14 +144,17 @@ class _Pass:
             if name in self.renamed:
                 nodes.append(helper.make_node("Identity", [self.renamed[name]], [name]))
         shapes = {name: shape for name in self.types if (shape := self._shape(name)) is not None}
-        nodes = AffineFolding(shapes, self.constants, outputs).run(needed(nodes, outputs))
+        nodes = needed(nodes, outputs)
+        if self.opset >= FIRST_OPSET:
+            nodes = needed(canonical_reshapes(nodes, shapes, self.constants), outputs)
+        nodes = AffineFolding(shapes, self.constants, outputs).run(nodes)
         used = {name for node in nodes for name in node.input} | set(outputs)
         graph = onnx.GraphProto(name=self.source.graph.name)
         graph.node.extend(nodes)
         graph.input.extend(helper.make_value_info(name, self.types[name]) for name in inputs)
         graph.output.extend(declared[name] for name in outputs)
         weights = {name: array for name, array in self.constants.items() if name in used}
-        return Prepared(graph, max(self.source.opsets.get(d, 0) for d in ("", "ai.onnx")), weights)
+        return Prepared(graph, self.opset, weights)
 
 
 def needed(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:

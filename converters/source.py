@@ -17,14 +17,12 @@ from converters.request import ConversionError
 
 Array = npt.NDArray[np.generic]
 
-DOMAINS = ("", "ai.onnx")
-
 
 @dataclass(frozen=True)
 class Source:
     """A model whose initializers were taken out of the graph (functions inlined, nothing else changed).
 
-    `opsets` by domain. The arrays are contiguous and begin at multiples of 64.
+    `opsets` by domain; that of the standard operators is "". The arrays are contiguous and begin at multiples of 64.
     """
 
     graph: onnx.GraphProto
@@ -58,9 +56,11 @@ def read_source(path: Path) -> Source:
     graph = onnx.GraphProto()
     graph.name = model.graph.name
     graph.node.extend(model.graph.node)
+    for node in graph.node:
+        node.domain = _domain(node.domain)
     graph.input.extend(value for value in model.graph.input if value.name not in weights)
     graph.output.extend(model.graph.output)
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
     source = Source(graph, opsets, model.ir_version, weights)
     _check(source, path)
     if model.graph.sparse_initializer:
@@ -68,14 +68,25 @@ def read_source(path: Path) -> Source:
     return source
 
 
+def _domain(name: str) -> str:
+    """The standard operators' domain has two names."""
+    return "" if name == "ai.onnx" else name
+
+
 def _array(tensor: onnx.TensorProto) -> Array:
     return np.asarray(numpy_helper.to_array(tensor))
 
 
 def _check(source: Source, path: Path) -> None:
-    """ONNX's own checker on the graph with the weights as inputs."""
+    """ONNX's own checker on the graph with the weights as inputs.
+
+    It wants a shape for every output, which many files do not give and nobody needs: each gets one.
+    """
     graph = onnx.GraphProto()
     graph.CopyFrom(source.graph)
+    for output in graph.output:
+        if output.type.WhichOneof("value") == "tensor_type":
+            output.type.tensor_type.shape.SetInParent()
     for name, array in source.weights.items():
         dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
         graph.input.append(helper.make_tensor_value_info(name, dtype, array.shape))

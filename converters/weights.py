@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -14,17 +15,22 @@ FILE_ALIGNMENT = 4096
 
 
 class WeightSpool:
-    """Collects tensors in a scratch file, so that the memory of one can be freed before the next exists.
+    """Collects tensors in an unnamed file, so that the memory of one can be freed before the next exists.
 
     A tensor is known by the SHA-256 of its bytes: dtype and shape belong to whoever reads it, so the same
-    bytes under two shapes are stored once.
+    bytes under two shapes are stored once. A context manager: its end closes and removes the file.
     """
 
-    def __init__(self, scratch: Path) -> None:
-        self._path = scratch / "weights.spool"
-        self._file = self._path.open("wb")
+    def __init__(self, directory: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed by __exit__
         self._offsets: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
+
+    def __enter__(self) -> WeightSpool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def add(self, data: memoryview) -> str:
         """Stores the bytes unless they are known; their digest."""
@@ -36,18 +42,14 @@ class WeightSpool:
         return digest
 
     def write(self, path: Path, page_bytes: int) -> tuple[tuple[Segment, ...], dict[str, tuple[int, int]]]:
-        """Writes weights.bin and gives up the scratch file; the segments, and each digest's segment and
-        offset in it."""
-        self._file.close()
+        """Writes weights.bin; the segments, and each digest's segment and offset in it."""
         segments, places = pack(self.sizes, page_bytes)
-        with self._path.open("rb") as spool, path.open("wb") as out:
+        with path.open("wb") as out:
             for digest, (index, offset) in places.items():
-                spool.seek(self._offsets[digest])
+                self._file.seek(self._offsets[digest])
                 out.seek(segments[index].file_offset + offset)
-                _copy(spool, out, self.sizes[digest])
-            end = max((segment.file_offset + segment.bytes for segment in segments), default=0)
-            out.truncate(end)
-        self._path.unlink()
+                _copy(self._file, out, self.sizes[digest])
+            out.truncate(max((segment.file_offset + segment.bytes for segment in segments), default=0))
         return segments, places
 
 

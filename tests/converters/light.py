@@ -39,8 +39,16 @@ def light_model(name: str, seed: int = 0) -> onnx.ModelProto:
     inputs = [value for value in graph.input if value.name not in shapes]
     for value in (*inputs, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
-    fresh = helper.make_graph(nodes, graph.name, inputs, list(graph.output), [*kept, *made])
+    outputs = [*graph.output, *_logits(nodes)]
+    fresh = helper.make_graph(nodes, graph.name, inputs, outputs, [*kept, *made])
     return helper.make_model(fresh, opset_imports=model.opset_import, ir_version=8)
+
+
+def _logits(nodes: list[onnx.NodeProto]) -> list[onnx.ValueInfoProto]:
+    """What goes into a final Softmax, as one more output: with random weights the Softmax saturates, and
+    would hide differences."""
+    softmax = [node for node in nodes if node.op_type == "Softmax"]
+    return [helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, None) for node in softmax]
 
 
 def _weight(rng: np.random.Generator, shape: tuple[int, ...], role: tuple[str, int]) -> np.ndarray:

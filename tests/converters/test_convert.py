@@ -1,0 +1,260 @@
+"""Whole conversions, in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.datatypes import TensorSpec
+from converters.batch import batch_sizes_for
+from converters.convert import convert
+from converters.execute import LoadedArtifact
+from converters.request import ConversionError, ConversionRequest, Progress
+from tests.converters import models
+from tests.converters.models import BOOL, FLOAT, INT64, STRING, model, node, saved, weights
+
+
+def converted(proto: onnx.ModelProto, tmp_path: Path, max_batch_size: int = 0, **more: Any) -> LoadedArtifact:
+    """The model's artifact; `more` goes to the request."""
+    path = saved(proto, tmp_path)
+    directory = tmp_path / "artifact"
+    directory.mkdir()
+    request = ConversionRequest(path, "m", max_batch_size, batch_sizes_for(max_batch_size), **more)
+    convert(request, directory, {"onnx": "hash"}, lambda _: None)
+    return LoadedArtifact(directory)
+
+
+def test_a_convnet_at_every_batch_size(tmp_path: Path) -> None:
+    proto = models.small_convnet()
+    artifact = converted(proto, tmp_path, max_batch_size=6)
+    manifest = artifact.manifest
+    assert manifest.batch_sizes == (1, 2, 4, 6)
+    assert manifest.inputs == (TensorSpec("x", "float32", (3, 12, 12)),)
+    assert manifest.outputs == (TensorSpec("probabilities", "float32", (10,)),)
+    reference = ReferenceEvaluator(proto)
+    for size in manifest.batch_sizes:
+        x = np.random.default_rng(size).standard_normal((size, 3, 12, 12)).astype(np.float32)
+        (expected,) = reference.run(None, {"x": x})
+        np.testing.assert_allclose(artifact.run(size, [x])[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_are_stored_once_for_all_batch_sizes(tmp_path: Path) -> None:
+    artifact = converted(models.small_convnet(), tmp_path, max_batch_size=4)
+    floats = 8 * 3 * 9 + 8 + 8 * 8 * 9 + 8 + 10 * 8 + 10
+    assert floats * 4 <= artifact.manifest.weight_bytes <= floats * 4 + 8 * 64
+    places = {
+        frozenset((t.index, t.offset) for t in variant.tensors if t.space == "weight")
+        for variant in artifact.manifest.variants.values()
+    }
+    assert len(places) == 1
+
+
+def test_running_allocates_no_memory_in_kernels(tmp_path: Path) -> None:
+    converted(models.small_convnet(), tmp_path, max_batch_size=2)
+    assert b"TVMBackendAllocWorkspace" not in (tmp_path / "artifact/kernels.so").read_bytes()
+
+
+def test_integers_and_several_outputs(tmp_path: Path) -> None:
+    artifact = converted(models.sum_and_difference(), tmp_path, max_batch_size=2)
+    a = np.arange(32, dtype=np.int32).reshape(2, 16)
+    total, difference = artifact.run(2, [a, a * 3])
+    np.testing.assert_array_equal(total, a * 4)
+    np.testing.assert_array_equal(difference, a * -2)
+
+
+def test_the_order_of_tensors_can_be_chosen(tmp_path: Path) -> None:
+    artifact = converted(
+        models.sum_and_difference(), tmp_path, 1, inputs=("INPUT1", "INPUT0"), outputs=("OUTPUT1",)
+    )
+    assert [tensor.name for tensor in artifact.manifest.inputs] == ["INPUT1", "INPUT0"]
+    ones, twos = np.ones((1, 16), np.int32), np.full((1, 16), 2, np.int32)
+    (difference,) = artifact.run(1, [ones, twos])
+    np.testing.assert_array_equal(difference, ones)
+
+
+def test_indices_stay_in_range_while_checking(tmp_path: Path) -> None:
+    proto = models.embedding()
+    artifact = converted(proto, tmp_path, max_batch_size=2)
+    tokens = np.array([[0, 1, 2, 3, 6], [6, 5, 4, 0, 0]], np.int64)
+    (expected,) = ReferenceEvaluator(proto).run(None, {"tokens": tokens})
+    np.testing.assert_allclose(artifact.run(2, [tokens])[0], expected, rtol=1e-5)
+
+
+def test_outputs_that_share_memory(tmp_path: Path) -> None:
+    """An input, a weight, a value twice, its reshape, and a value that is used again, as outputs."""
+    proto = model(
+        [
+            node("Identity", ["x"], ["same"]),
+            node("Relu", ["x"], ["r"]),
+            node("Identity", ["r"], ["again"]),
+            node("Reshape", ["r", "flat"], ["reshaped"]),
+            node("Reshape", ["x", "flat"], ["reshaped_input"]),
+            node("Identity", ["w"], ["weight"]),
+            node("Mul", ["r", "w"], ["product"]),
+        ],
+        {"x": (FLOAT, [2, 3])},
+        dict.fromkeys(
+            ("same", "r", "again", "reshaped", "reshaped_input", "weight", "product", "x"), (FLOAT, None)
+        ),
+        {"w": weights(3), "flat": np.array([6], np.int64)},
+    )
+    artifact = converted(proto, tmp_path)
+    x = weights(2, 3, seed=1)
+    expected = ReferenceEvaluator(proto).run(None, {"x": x})
+    for want, have in zip(expected, artifact.run(1, [x]), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-6)
+
+
+def test_reshapes_cost_nothing(tmp_path: Path) -> None:
+    """Flatten, Squeeze, Unsqueeze and Reshape between two products are the same bytes, not copies."""
+    proto = model(
+        [
+            node("MatMul", ["x", "w"], ["a"]),
+            node("Unsqueeze", ["a", "axis"], ["b"]),
+            node("Reshape", ["b", "shape"], ["c"]),
+            node("Flatten", ["c"], ["d"]),
+            node("MatMul", ["d", "w"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 8])},
+        {"y": (FLOAT, ["N", 8])},
+        {"w": weights(8, 8), "axis": np.array([1], np.int64), "shape": np.array([0, 2, 4], np.int64)},
+    )
+    artifact = converted(proto, tmp_path, max_batch_size=2)
+    assert {len(variant.steps) for variant in artifact.manifest.variants.values()} == {2}
+
+
+def test_shapes_computed_from_shapes_are_folded(tmp_path: Path) -> None:
+    """x.reshape(x.shape[0], -1) as exporters write it."""
+    proto = model(
+        [
+            node("Relu", ["x"], ["r"]),
+            node("Shape", ["r"], ["s"]),
+            node("Gather", ["s", "zero"], ["n"]),
+            node("Unsqueeze", ["n", "axis"], ["n1"]),
+            node("Concat", ["n1", "minus_one"], ["shape"], axis=0),
+            node("Reshape", ["r", "shape"], ["f"]),
+            node("MatMul", ["f", "w"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 3, 4])},
+        {"y": (FLOAT, ["N", 5])},
+        {
+            "zero": np.array(0, np.int64),
+            "axis": np.array([0], np.int64),
+            "minus_one": np.array([-1], np.int64),
+            "w": weights(12, 5),
+        },
+    )
+    artifact = converted(proto, tmp_path, max_batch_size=2)
+    assert len(artifact.manifest.variants[2].steps) == 2
+
+
+def test_open_dimensions_are_fixed_by_the_configuration(tmp_path: Path) -> None:
+    proto = model(
+        [node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["N", "time", 4])}, {"y": (FLOAT, ["N", "time", 4])}
+    )
+    artifact = converted(proto, tmp_path, max_batch_size=1, shapes={"x": (6, 4)})
+    assert artifact.manifest.outputs == (TensorSpec("y", "float32", (6, 4)),)
+
+
+def test_booleans_scalars_and_half_precision(tmp_path: Path) -> None:
+    proto = model(
+        [
+            node("Cast", ["x"], ["h"], to=onnx.TensorProto.FLOAT16),
+            node("Mul", ["h", "h"], ["square"]),
+            node("Where", ["keep", "square", "h"], ["y"]),
+            node("ReduceSum", ["x"], ["total"], keepdims=0),
+        ],
+        {"x": (FLOAT, [4]), "keep": (BOOL, [4])},
+        {"y": (onnx.TensorProto.FLOAT16, [4]), "total": (FLOAT, [])},
+    )
+    artifact = converted(proto, tmp_path)
+    y, total = artifact.run(1, [np.float32([1, 2, 3, 4]), np.array([True, False, True, False])])
+    np.testing.assert_array_equal(y, np.float16([1, 2, 9, 4]))
+    assert total == 10.0
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        converted(models.small_convnet(), tmp_path / name, max_batch_size=2)
+    first, second = tmp_path / "first/artifact", tmp_path / "second/artifact"
+    for file in ("manifest.json", "kernels.so", "weights.bin"):
+        assert (first / file).read_bytes() == (second / file).read_bytes(), file
+
+
+def test_a_large_tensor_spans_pages_and_small_ones_share_them(tmp_path: Path) -> None:
+    proto = model(
+        [node("MatMul", ["x", "big"], ["a"]), node("Add", ["a", "small"], ["y"])],
+        {"x": (FLOAT, ["N", 600])},
+        {"y": (FLOAT, ["N", 600])},
+        {"big": weights(600, 600), "small": weights(600, seed=1)},
+    )
+    artifact = converted(proto, tmp_path, max_batch_size=1)
+    (segment,) = artifact.manifest.segments
+    assert segment.pages == 2
+    x = weights(1, 600, seed=2)
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    np.testing.assert_allclose(artifact.run(1, [x])[0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_progress_counts_up_to_its_total(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    path = saved(models.sum_and_difference(), tmp_path)
+    (tmp_path / "artifact").mkdir()
+    convert(ConversionRequest(path, "simple", 2, (1, 2)), tmp_path / "artifact", {}, seen.append)
+    assert [progress.done for progress in seen] == list(range(len(seen)))
+    assert {progress.total for progress in seen} == {len(seen) - 1}
+    assert Manifest.read(tmp_path / "artifact").name == "simple"
+
+
+REFUSALS = {
+    "an open dimension": (
+        model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["N", "time"])}, {"y": (FLOAT, None)}),
+        1,
+        r"dimension 1 \('time'\) of input 'x' is not fixed: give the whole shape in `dims` of input 'x'",
+    ),
+    "an operator that TVM lacks": (
+        model([node("StringNormalizer", ["x"], ["y"])], {"x": (STRING, [1])}, {"y": (STRING, [1])}),
+        0,
+        "'x' holds strings",
+    ),
+    "a shape that depends on data": (
+        model([node("NonZero", ["x"], ["y"])], {"x": (FLOAT, [4])}, {"y": (INT64, [1, "n"])}),
+        0,
+        "NonZero.*depends on the values",
+    ),
+    "rows that mix": (models.softmax_over_batch(), 2, "mix the rows of a batch; set max_batch_size to 0"),
+    "a fixed shape inside": (
+        model(
+            [node("Reshape", ["x", "shape"], ["y"])],
+            {"x": (FLOAT, ["N", 2, 3])},
+            {"y": (FLOAT, None)},
+            {"shape": np.array([1, 6], np.int64)},
+        ),
+        2,
+        "a batch of 2 is impossible, though smaller ones work.*set max_batch_size to 1 or 0",
+    ),
+    "an output without a batch": (
+        model([node("ReduceSum", ["x"], ["y"], keepdims=0)], {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, [])}),
+        1,
+        r"output 'y' has shape \[\].*max_batch_size to 0",
+    ),
+    "a scalar that batches": (
+        model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, [])}, {"y": (FLOAT, [])}),
+        4,
+        "input 'x' is a scalar, which cannot batch: set max_batch_size to 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case.replace(" ", "-"))
+def test_refusals_say_why(case: str, tmp_path: Path) -> None:
+    proto, max_batch_size, message = REFUSALS[case]
+    with pytest.raises(ConversionError, match=message):
+        converted(proto, tmp_path, max_batch_size)
