@@ -33,24 +33,30 @@ def read_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
     custom: dict[str, ParameterValue] = {}
     for key, message in parameters.items():
         kind = message.WhichOneof("parameter_choice")
-        kinds = _KINDS.get(key, _CUSTOM_KINDS)
-        if key.startswith("triton_") and key != _EMPTY_FINAL:
-            _fail(
-                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
-                f"keys starting with 'triton_' are allowed: {_EMPTY_FINAL}"
-            )
-        if kind not in kinds:
+        kinds = _KINDS.get(key)
+        if kinds is None:
+            custom[key] = _custom(key, kind, message)
+        elif kind not in kinds:
             _fail(f"invalid value type for '{key}' parameter, expected {_any_of(kinds)}.")
-        value = getattr(message, kind)
-        if key == "timeout":
-            timeout_us = value
+        elif key == "timeout":
+            timeout_us = message.int64_param
         elif key == "priority":
-            if value < 0:
+            priority = getattr(message, kind)
+            if priority < 0:
                 _fail("invalid value for 'priority', expected value >= 0.")
-            priority = value
-        elif key not in _KINDS:
-            custom[key] = value
     return RequestParameters(timeout_us, priority, custom)
+
+
+def _custom(key: str, kind: str | None, message: Any) -> ParameterValue:
+    if key.startswith("triton_"):
+        _fail(
+            "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
+            f"keys starting with 'triton_' are allowed: {_EMPTY_FINAL}"
+        )
+    if kind not in _CUSTOM_KINDS:
+        _fail(f"invalid value type for '{key}' parameter, expected {_any_of(_CUSTOM_KINDS)}.")
+    value: ParameterValue = getattr(message, kind)
+    return value
 
 
 def _any_of(kinds: tuple[str, ...]) -> str:

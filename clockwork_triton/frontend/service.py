@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
@@ -41,6 +41,7 @@ class Call(NamedTuple):
     metadata: Sequence[tuple[str, str | bytes]] = ()
 
 
+Message = TypeVar("Message")
 UnaryHandler = Callable[[bytes, Call], Awaitable[bytes]]
 StreamHandler = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[bytes, None]]
 
@@ -69,8 +70,8 @@ class InferenceService:
 
     async def model_infer(self, data: bytes, call: Call) -> bytes:
         """A serialised ModelInferRequest to a serialised ModelInferResponse."""
-        message = _parse(service_pb2.ModelInferRequest, data)
-        return codec.encode_response(await self._infer(message, call))
+        request = _parse(codec.parse_request, "ModelInferRequest", data)
+        return codec.encode_response(await self._infer(request, call))
 
     async def model_stream_infer(
         self, requests: AsyncIterator[bytes], call: Call
@@ -83,31 +84,32 @@ class InferenceService:
         ends_on_error = ("triton_grpc_error", "true") in call.metadata
 
         async def run(data: bytes) -> bytes:
-            message = _parse(service_pb2.ModelInferRequest, data)
+            request = _parse(codec.parse_request, "ModelInferRequest", data)
             arrived = call._replace(arrival_ns=self.plane.clock())
             try:
-                return codec.encode_stream_response(await self._infer(message, arrived))
+                return codec.encode_stream_response(await self._infer(request, arrived))
             except ServerError as error:
                 if ends_on_error:
                     raise
-                return codec.encode_stream_error(error.message, message.id)
+                return codec.encode_stream_error(error.message, request.message.id)
 
         async with aclosing(in_order(requests, run, _STREAM_LIMIT)) as responses:
             async for response in responses:
                 yield response
 
-    async def _infer(self, message: Any, call: Call) -> InferResponse:
+    async def _infer(self, request: codec.ParsedRequest, call: Call) -> InferResponse:
         return await self.plane.infer(
-            message.model_name,
-            message.model_version,
-            partial(codec.decode_request, message),
+            request.message.model_name,
+            request.message.model_version,
+            partial(codec.decode_request, request),
             call.arrival_ns,
             call.deadline_ns,
         )
 
 
 async def _answer(request_class: Any, query: Callable[[Any], Any], data: bytes, call: Call) -> bytes:
-    response: bytes = query(_parse(request_class, data)).SerializeToString()
+    request = _parse(request_class.FromString, request_class.DESCRIPTOR.name, data)
+    response: bytes = query(request).SerializeToString()
     return response
 
 
@@ -115,9 +117,8 @@ async def _unsupported(rpc: str, data: bytes, call: Call) -> bytes:
     raise ServerError(Code.UNSUPPORTED, f"{rpc} is not supported by this server")
 
 
-def _parse(request_class: Any, data: bytes) -> Any:
+def _parse(parse: Callable[[bytes], Message], name: str, data: bytes) -> Message:
     try:
-        return request_class.FromString(data)
+        return parse(data)
     except DecodeError:
-        name = request_class.DESCRIPTOR.name
         raise ServerError(Code.INVALID_ARG, f"the request is not a valid {name} message") from None

@@ -15,7 +15,7 @@ from tests.frontend.messages import COUNTED, ONES, infer_request, parameter
 
 def refusal(request: Any) -> tuple[Code, str]:
     with pytest.raises(ServerError) as caught:
-        codec.decode_request(request)
+        codec.decode_request(codec.parse_request(request.SerializeToString()))
     return caught.value.code, caught.value.message
 
 
@@ -23,7 +23,7 @@ def refusal(request: Any) -> tuple[Code, str]:
 def test_raw_and_typed_tensors_are_the_same(raw: bool) -> None:
     request = infer_request(raw, id="7", parameters={"timeout": parameter(int64_param=9)})
     request.outputs.add(name="OUTPUT1")
-    decoded = codec.decode_request(request)
+    decoded = codec.decode_request(codec.parse_request(request.SerializeToString()))
     assert list(decoded.inputs) == [
         InputTensor("INPUT0", "INT32", (1, 16), COUNTED.tobytes()),
         InputTensor("INPUT1", "INT32", (1, 16), ONES.tobytes()),
@@ -137,3 +137,15 @@ def test_a_response_beyond_grpcs_limit_is_refused(monkeypatch: pytest.MonkeyPatc
         ServerError, match=f"Response has byte size {size} which exceeds gRPC's byte size limit"
     ):
         codec.encode_response(response)
+
+
+def test_a_large_requests_tensors_are_not_copied() -> None:
+    request = infer_request(id="7")
+    request.raw_input_contents[1] = bytes(100_000)
+    data = request.SerializeToString()
+    parsed = codec.parse_request(data)
+    assert all(isinstance(raw, memoryview) and raw.obj is data for raw in parsed.raw)
+    decoded = codec.decode_request(parsed)
+    assert [bytes(tensor.data) for tensor in decoded.inputs] == list(request.raw_input_contents)
+    del request.raw_input_contents[:]
+    assert parsed.message == request
