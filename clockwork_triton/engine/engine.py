@@ -170,12 +170,9 @@ class Engine:
 
     async def retire_model(self, model_id: int) -> None:
         """Waits for the model's requests to end, then frees what it holds."""
-        self._gone[model_id] = asyncio.get_running_loop().create_future()
+        gone = self._gone[model_id] = asyncio.get_running_loop().create_future()
         self._handle(ModelRetired(model_id))
-        await self._gone[model_id]
-        del self._gone[model_id]
-        self._fleet.unregister(model_id)
-        del self._manifests[model_id]
+        await gone
 
     def _handle(self, event: Event) -> None:
         for command in self._controller.handle(event, self._clock()):
@@ -189,9 +186,18 @@ class Engine:
         elif isinstance(command, WakeAt):
             self._wake_at(command.time_ns)
         elif isinstance(command, Calibrated):
-            self._calibrations.pop((command.model_id, command.device_kind)).set_result(command)
+            calibration = self._calibrations.pop((command.model_id, command.device_kind))
+            if not calibration.done():
+                calibration.set_result(command)
         elif isinstance(command, ModelGone):
-            self._gone[command.model_id].set_result(None)
+            self._forget(command.model_id)
+
+    def _forget(self, model_id: int) -> None:
+        self._fleet.unregister(model_id)
+        del self._manifests[model_id]
+        gone = self._gone.pop(model_id)
+        if not gone.done():
+            gone.set_result(None)
 
     def _send(self, action: Action) -> None:
         worker = self._fleet[action.worker_id]

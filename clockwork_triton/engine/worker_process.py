@@ -123,6 +123,8 @@ class WorkerProcess:
             self._process.send_signal(signal.SIGKILL)
 
     def _received(self, envelope: Envelope, received_ns: int) -> None:
+        if self._lost:
+            return
         kind = envelope.WhichOneof("body")
         if kind == "result":
             self._on_result(self, messages.action_result(envelope.result, self.worker_id))

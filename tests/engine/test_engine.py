@@ -166,3 +166,31 @@ def test_a_cancelled_call_gives_its_place_up(tmp_path: Path) -> None:
             assert all(task.cancelled() for task in others)
 
     run(body)
+
+
+def test_a_load_that_is_given_up_in_its_calibration_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await engine.register_model("m", write_artifact(tmp_path / "m", infer_ns=1_000_000))
+            rough = Estimate(1_000_000, {1: 1_000_000, 2: 1_000_000})
+            calibration = asyncio.ensure_future(engine.calibrate(model_id, KIND, rough, 1, {1: 100_000}))
+            await asyncio.sleep(0)
+            calibration.cancel()
+            await engine.retire_model(model_id)
+            assert engine.controller.pages_used(0) == 0
+            assert not engine.controller.snapshot().models
+
+    run(body)
+
+
+def test_stopping_fails_what_waits(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=20_000_000))
+            calls = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(5)]
+            await asyncio.sleep(0)
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(result, ServerError)
+            assert result.code is Code.UNAVAILABLE
+
+    run(body)
