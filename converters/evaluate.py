@@ -41,7 +41,9 @@ def evaluate(
     function = helper.make_function("folding", "node", list(dict.fromkeys(names)), outputs, [node], imports)
     feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
     try:
-        values = dict(zip(outputs, ReferenceEvaluator(function).run(None, feeds), strict=True))
+        values = dict(zip(outputs, ReferenceEvaluator(function).run(None, feeds, {}), strict=True))
+    except MemoryError:
+        raise
     except Exception:  # the evaluator's operators fail in many ways; the node is then left to TVM
         return None
     if not all(isinstance(value, np.ndarray | np.generic) for value in values.values()):

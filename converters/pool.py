@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ class ConversionPool:
         processes: int = 1,
         memory_bytes: int = 8 * GIB,
         timeout_s: float = 1800.0,
+        command: Sequence[str] = (sys.executable, "-m", "converters.child"),
     ) -> None:
         self._cache = ArtifactCache(cache_dir)
         self._cache.clean()
         self._memory_bytes = memory_bytes
         self._timeout_s = timeout_s
+        self._command = command
         self._converting = asyncio.Semaphore(processes)
         self._inspecting = asyncio.Semaphore(1)
 
@@ -62,9 +64,7 @@ class ConversionPool:
 
     async def _run(self, job: dict[str, Any], progress: Callable[[Progress], None]) -> Any:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "converters.child",
+            *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

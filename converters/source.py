@@ -22,7 +22,8 @@ Array = npt.NDArray[np.generic]
 class Source:
     """A model whose initializers were taken out of the graph (functions inlined, nothing else changed).
 
-    `opsets` by domain; that of the standard operators is "". The arrays are contiguous and begin at multiples of 64.
+    `opsets` by domain; that of the standard operators is "". The arrays are contiguous and begin at
+    multiples of 64.
     """
 
     graph: onnx.GraphProto
