@@ -107,9 +107,10 @@ async def _abort(context: Any, error: ServerError) -> None:
 
 
 def _bounded(message: str) -> str:
-    """The start of a message that is too long for a header; names in it come from clients."""
-    if len(message) > _MAX_DETAILS // 12 and len(quote(message)) > _MAX_DETAILS:
-        while len(quote(message)) > _MAX_DETAILS - 3:
-            message = message[: len(message) * 3 // 4]
-        message += "..."
-    return message
+    """The start of a message that is too long for a header: names in it come from clients."""
+    if len(message) * 12 <= _MAX_DETAILS:  # four bytes a character, three characters for each when encoded
+        return message
+    start = message[:_MAX_DETAILS]
+    while len(quote(start)) > _MAX_DETAILS:
+        start = start[: len(start) * 3 // 4]
+    return message if len(start) == len(message) else start + "..."

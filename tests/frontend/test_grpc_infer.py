@@ -16,6 +16,9 @@ from tritonclient.utils import InferenceServerException
 
 from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.grpc_server import GrpcServer
+from clockwork_triton.frontend.queries import ServerIdentity
+from clockwork_triton.frontend.service import InferenceService
 from tests.frontend.fakes import FakeEngine, Harness, run, served_model, serving, simple, simple_inputs
 from tests.frontend.messages import infer_request, parameter
 
@@ -272,5 +275,16 @@ def test_draining_ends_what_is_under_way_and_refuses_what_is_new() -> None:
         engine = FakeEngine(held=True)
         async with serving(simple(), engine=engine) as server:
             await finish(server, engine)
+
+    run(test())
+
+
+def test_a_port_that_is_taken_is_an_error() -> None:
+    async def test() -> None:
+        async with serving() as server:
+            other = GrpcServer(InferenceService(server.plane, ServerIdentity("other", "0")))
+            with pytest.raises(OSError, match="cannot listen for gRPC on "):
+                await other.start(server.address)
+            await other.stop(None)
 
     run(test())
