@@ -55,12 +55,12 @@ class Subject:
 
     @cached_property
     def limits(self) -> dict[str, int]:
-        """What integers in an input must stay below: the rows of the table that they index, else 100."""
+        """What integers must stay below: in a mask 2, in an index the rows of its table, else 100."""
         graph = onnx.load(self.onnx_file, load_external_data=False).graph
         rows = {tensor.name: tensor.dims[0] for tensor in graph.initializer if tensor.dims}
         limits = {}
         for tensor in self.inputs:
-            names, bounds = {tensor.name}, [100]
+            names, bounds = {tensor.name}, [2 if "mask" in tensor.name.lower() else 100]
             for node in graph.node:
                 if node.op_type in ("Cast", "Identity") and node.input[0] in names:
                     names.add(node.output[0])
