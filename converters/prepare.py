@@ -13,6 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from converters.affine import AffineFolding
+from converters.bounds import with_bounded_indices
 from converters.evaluate import evaluate, is_pure
 from converters.request import ConversionError
 from converters.reshapes import FIRST_OPSET, canonical_reshapes
@@ -134,7 +135,7 @@ class _Pass:
                     ir_version=self.source.ir_version,
                 )
             )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
+        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError):
             return
 
     def finish(self, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Prepared:
@@ -148,6 +149,7 @@ class _Pass:
         if self.opset >= FIRST_OPSET:
             nodes = needed(canonical_reshapes(nodes, shapes, self.constants), outputs)
         nodes = AffineFolding(shapes, self.constants, outputs).run(nodes)
+        nodes = with_bounded_indices(nodes, self.types, self.constants)
         used = {name for node in nodes for name in node.input} | set(outputs)
         graph = onnx.GraphProto(name=self.source.graph.name)
         graph.node.extend(nodes)

@@ -86,6 +86,27 @@ def test_indices_stay_in_range_while_checking(tmp_path: Path) -> None:
     np.testing.assert_allclose(artifact.run(2, [tokens])[0], expected, rtol=1e-5)
 
 
+def test_indices_out_of_range_reach_the_nearest_row(tmp_path: Path) -> None:
+    """No client may read or write memory beyond a tensor."""
+    proto = model(
+        [
+            node("Gather", ["table", "i"], ["rows"]),
+            node("GatherND", ["table", "pair"], ["cell"]),
+            node("ScatterElements", ["table", "i2", "updates"], ["written"], axis=0),
+        ],
+        {"i": (INT64, [3]), "pair": (INT64, [1, 2]), "i2": (INT64, [1, 2])},
+        {"rows": (FLOAT, None), "cell": (FLOAT, None), "written": (FLOAT, None)},
+        {"table": np.arange(6, dtype=np.float32).reshape(3, 2), "updates": np.float32([[70, 71]])},
+    )
+    artifact = converted(proto, tmp_path)
+    far = 10**15
+    indices = [np.array([far, -far, -1]), np.array([[-far, far]]), np.array([[far, -far]])]
+    rows, cell, written = artifact.run(1, indices)
+    np.testing.assert_array_equal(rows, [[4, 5], [0, 1], [4, 5]])
+    np.testing.assert_array_equal(cell, [1])
+    np.testing.assert_array_equal(written, [[0, 71], [2, 3], [70, 5]])
+
+
 def test_outputs_that_share_memory(tmp_path: Path) -> None:
     """An input, a weight, a value twice, its reshape, and a value that is used again, as outputs."""
     proto = model(
