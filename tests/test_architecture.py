@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,9 @@ def test_the_controller_reads_no_clock_and_does_no_io() -> None:
                 else []
             )
             assert not forbidden & {name.split(".")[0] for name in names}, f"{path} imports {names}"
+
+
+def test_the_page_lists_every_module() -> None:
+    script = ROOT / "scripts" / "generate-module-list"
+    check = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert check.returncode == 0, check.stderr
