@@ -117,6 +117,7 @@ class Calibrator:
 
     def _finish(self, job: Calibration, error: str) -> None:
         self._jobs.remove(job)
+        job.flight = None
         if job.worker is not None:
             replica = job.worker.replicas.get(job.model.model_id)
             if replica is not None:
@@ -169,10 +170,9 @@ class Calibrator:
     def _replica(self, job: Calibration, worker: WorkerState) -> Replica | None:
         if job.model.spec.pages > worker.spec.pages:
             return None
-        replica = worker.replicas.get(job.model.model_id)
+        replica = self._state.replica(job.model, worker) or worker.replicas.get(job.model.model_id)
         if replica is None:
-            replica = Replica(job.model, worker)
-            worker.replicas[job.model.model_id] = replica
+            replica = worker.replicas[job.model.model_id] = Replica(job.model, worker)
         if worker.spec.device_kind not in job.model.spec.estimates and not replica.held:
             replica.renew(job.asked.rough, job.sizes)
         replica.held = True

@@ -43,8 +43,8 @@ class Controller:
         policy.bind(self._state)
         self._policy = policy
         self._loader = Loader(self._state, policy)
-        self._supervisor = Supervisor(self._state, policy, self._loader)
         self._requests = Requests(self._state, policy)
+        self._supervisor = Supervisor(self._state, policy, self._loader, self._requests, self._worker_stuck)
         self._dispatcher = Dispatcher(self._state, policy, self._loader, self._supervisor)
         self._results = Results(
             self._state, policy, self._requests, self._loader, self._dispatcher, self._supervisor
@@ -156,6 +156,10 @@ class Controller:
             self._results.lost(worker, now_ns)
             self._dispatcher.calibrator.worker_lost(worker, now_ns)
             self._state.timers.run(now_ns)
+
+    def _worker_stuck(self, worker: WorkerState, now_ns: int) -> None:
+        for model in self._supervisor.stuck(worker, now_ns):
+            self._dispatcher.queued(model, now_ns)
 
     def _retire(self, now_ns: int) -> None:
         """Unloads retired models that nothing waits for, and lets go of those that are nowhere any more."""

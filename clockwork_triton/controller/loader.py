@@ -107,4 +107,7 @@ class Loader:
             return None
         for victim in victims:
             self.unload(victim, now_ns)
+            model = victim.model
+            if model.queue and not model.resident and not model.loading:
+                self._policy.stranded(model, now_ns)
         return worker.arena.place(segments)

@@ -17,9 +17,9 @@ NEVER = 1 << 100
 class ModelState:
     """`sizes`: its batch sizes, ascending; durations by batch size are lists in this order.
 
-    `resident`, `loading`: its replicas in that state, by worker id. `key`: how urgent its queue is, for the
-    policy. `departed`: how many requests have left its queue. `expiry_ns`: the moment of the timer that looks
-    for requests of it that have become hopeless.
+    `resident`, `loading`: its replicas in that state, by worker id. `departed`: how many requests have left
+    its queue. `expiry_ns`: the moment of the timer that looks for requests of it that have become hopeless.
+    `key`, `pooled_key`, `load_score`: its places in the orders that the policy keeps.
     """
 
     __slots__ = (
@@ -28,6 +28,7 @@ class ModelState:
         "in_flight",
         "key",
         "load_errors",
+        "load_score",
         "loading",
         "model_id",
         "pooled_key",
@@ -51,6 +52,7 @@ class ModelState:
         self.in_flight = 0
         self.retired = False
         self.load_errors = 0
+        self.load_score: tuple[int, int] | None = None
         self.departed = 0
         self.key = NEVER
         self.pooled_key = NEVER
@@ -66,6 +68,8 @@ class ModelState:
         self.sizes = tuple(sorted(sizes))
         self.profile_ns = tuple(min(kind.infer_ns[size] for kind in kinds) for size in self.sizes)
         self.profile_load_ns = min((kind.load_ns for kind in kinds), default=0)
+        for _, _, _, pending in self.queue.entries:
+            pending.size = self.size_for(pending.rows) or 0
 
     def size_for(self, rows: int) -> int | None:
         """The index of the smallest batch size that holds this many rows."""

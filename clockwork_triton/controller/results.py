@@ -78,7 +78,6 @@ class Results:
                     if model is not None:
                         affected[model.model_id] = model
         for _, model in sorted(affected.items()):
-            self._requests.orphaned(model, now_ns)
             self._dispatcher.queued(model, now_ns)
 
     def _infer(self, worker: WorkerState, flight: Flight, result: ActionResult, now_ns: int) -> set[int]:
@@ -89,7 +88,8 @@ class Results:
         replica.model.in_flight -= len(flight.requests)
         status = result.status
         if status is Status.OK:
-            if flight.calibration is None:
+            sizes = replica.model.sizes
+            if flight.size < len(sizes) and sizes[flight.size] == flight.action.batch_size:
                 replica.ran(flight.size, max(1, result.end_ns - result.begin_ns))
             for pending in flight.requests:
                 if pending.stage is Stage.DISPATCHED:

@@ -108,10 +108,10 @@ class State:
     def replica(self, model: ModelState, worker: WorkerState) -> Replica | None:
         """The model on the worker, resident or not; None if that kind of worker cannot run it."""
         known = worker.replicas.get(model.model_id)
+        estimate = model.spec.estimates.get(worker.spec.device_kind)
+        if estimate is None:
+            return None
         if known is None:
-            estimate = model.spec.estimates.get(worker.spec.device_kind)
-            if estimate is None:
-                return None
             known = worker.replicas[model.model_id] = Replica(model, worker)
             known.renew(estimate, model.sizes)
         return known

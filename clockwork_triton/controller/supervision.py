@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from clockwork_triton.controller.actions import Outcome
 from clockwork_triton.controller.commands import WorkerStuck
 from clockwork_triton.controller.loader import Loader
@@ -9,6 +11,7 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import FAR, Pending, Stage
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Residency
+from clockwork_triton.controller.requests import Requests
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
 
@@ -20,10 +23,19 @@ class Supervisor:
     """A stuck worker gets no work, and what it holds does not count, until a result of it arrives after all.
     The requests at it are answered when their deadlines pass."""
 
-    def __init__(self, state: State, policy: Policy, loader: Loader) -> None:
+    def __init__(
+        self,
+        state: State,
+        policy: Policy,
+        loader: Loader,
+        requests: Requests,
+        on_stuck: Callable[[WorkerState, int], None],
+    ) -> None:
         self._state = state
         self._policy = policy
         self._loader = loader
+        self._requests = requests
+        self._on_stuck = on_stuck
 
     def watch(self, worker: WorkerState) -> None:
         """The worker has been sent something."""
@@ -47,9 +59,10 @@ class Supervisor:
             return
         self._arm(worker)
         if worker.watch_ns <= now_ns:
-            self._declare_stuck(worker, now_ns)
+            self._on_stuck(worker, now_ns)
 
-    def _declare_stuck(self, worker: WorkerState, now_ns: int) -> None:
+    def stuck(self, worker: WorkerState, now_ns: int) -> list[ModelState]:
+        """The worker gets no work from now on. Returns the models whose requests are stranded by that."""
         worker.watch_ns = FAR
         worker.stuck = True
         self._state.out.append(WorkerStuck(worker.worker_id))
@@ -57,7 +70,7 @@ class Supervisor:
             for pending in flight.requests:
                 at_ns = pending.deadline_ns or now_ns + self._state.options.orphan_ns
                 self._state.timers.at(max(at_ns, now_ns), self._give_up, (worker, pending))
-        self.detach(worker, now_ns)
+        return self.detach(worker, now_ns)
 
     def recovered(self, worker: WorkerState, now_ns: int) -> None:
         """A result of a stuck worker has arrived."""
@@ -77,6 +90,9 @@ class Supervisor:
             if model.queue and not model.resident and not model.loading:
                 self._policy.stranded(model, now_ns)
                 stranded.append(model)
+        for model in self._state.models.values():
+            if model.queue:
+                self._requests.orphaned(model, now_ns)
         return stranded
 
     def _give_up(self, subject: tuple[WorkerState, Pending], _time_ns: int, now_ns: int) -> None:

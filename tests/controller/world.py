@@ -42,7 +42,7 @@ NETWORK_NS = 50_000
 class Device:
     """Does LOADs and INFERs in the order sent, each kind on its own executor if they overlap.
 
-    Checks what a controller must never do: use pages twice, unload under an INFER, send more than the slots.
+    Checks what a controller must never do: use pages twice, unload under an INFER, exceed the slots.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
@@ -228,7 +228,9 @@ class World:
         assert rows <= action.batch_size or action.kind is not ActionKind.INFER
         assert action.earliest_ns <= action.latest_ns
         fault = self.faults.pop(action.action_id, None)
-        if fault is not None:
+        if fault is Status.NOT_LOADED:
+            device.pages.pop(action.model_id, None)
+        if fault is not None and action.kind is not ActionKind.UNLOAD:
             result = ActionResult(action.action_id, action.worker_id, fault, self.now_ns, 0, 0)
             device.outstanding[action.action_id] = action
         else:

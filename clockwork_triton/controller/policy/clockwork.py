@@ -32,7 +32,6 @@ class ClockworkPolicy(Policy):
     def bind(self, state: State) -> None:
         super().bind(state)
         self._cold: list[tuple[int, int, int, ModelState]] = []
-        self._cold_score: dict[int, tuple[int, int]] = {}
 
     def admits(self, pending: Pending, now_ns: int) -> bool:
         model = pending.model
@@ -87,8 +86,8 @@ class ClockworkPolicy(Policy):
 
     def stranded(self, model: ModelState, now_ns: int) -> None:
         score = self._load_score(model)
-        if self._cold_score.get(model.model_id) != score:
-            self._cold_score[model.model_id] = score
+        if model.load_score != score:
+            model.load_score = score
             heappush(self._cold, (*score, model.model_id, model))
 
     def _load_score(self, model: ModelState) -> tuple[int, int]:
@@ -156,12 +155,12 @@ class ClockworkPolicy(Policy):
         found = None
         start = max(now_ns + self.state.options.lead_ns, worker.link.available(now_ns))
         while cold and found is None:
-            rank, demand, model_id, model = cold[0]
-            if self._cold_score.get(model_id) != (rank, demand):
+            rank, demand, _, model = cold[0]
+            if model.load_score != (rank, demand):
                 heappop(cold)
             elif not model.queue or model.resident or model.loading:
                 heappop(cold)
-                del self._cold_score[model_id]
+                model.load_score = None
             elif self._load_score(model) != (rank, demand):
                 heappop(cold)
                 self.stranded(model, now_ns)
