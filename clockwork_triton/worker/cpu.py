@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import time
 from collections.abc import Iterator, Sequence
@@ -11,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from clockwork_triton.artifact import Manifest, Variant
 from clockwork_triton.artifact.program import Memory, Program, load_kernels, load_runtime
 from clockwork_triton.transport.messages import Stages
+from clockwork_triton.worker.anonymous import AnonymousMemory, Bytes
 from clockwork_triton.worker.cpu_kind import cpu_kind
 from clockwork_triton.worker.device import DeviceOptions, Registered
 from clockwork_triton.worker.suitability import check_fit
-
-Bytes = npt.NDArray[np.uint8]
 
 # Pages of the weights file that are read in one piece of a registration: 4 MiB.
 _READ_PAGES = 1024
@@ -57,8 +54,11 @@ class CpuDevice:
         self.pages = options.memory_bytes // options.page_bytes
         self.workspace_bytes = options.workspace_bytes
         self._slot_bytes = options.slot_bytes
-        self._memory = _anonymous(self.pages * self.page_bytes, options.prefault)
-        self._workspace = _anonymous(options.workspace_bytes, options.prefault)
+        self._arena = AnonymousMemory(self.pages * self.page_bytes)
+        if options.prefault:
+            for _ in self._arena.provide(self.pages * self.page_bytes):
+                pass
+        self._workspace = AnonymousMemory(options.workspace_bytes)
         self._slots = np.frombuffer(mmap.mmap(options.io_fd, options.slots * options.slot_bytes), np.uint8)
         self._io_address = self._slots.ctypes.data
         self._models: dict[int, _Model] = {}
@@ -75,8 +75,8 @@ class CpuDevice:
         yield
         kernels = load_kernels(artifact)
         yield
-        segments = tuple(Memory(self._memory.ctypes.data) for _ in manifest.segments)
-        workspace = Memory(self._workspace.ctypes.data)
+        segments = tuple(Memory(self._arena.address) for _ in manifest.segments)
+        workspace = Memory(self._workspace.address)
         variants = {}
         for size, variant in manifest.variants.items():
             variants[size] = self._bind(kernels, manifest, variant, segments, workspace)
@@ -88,6 +88,8 @@ class CpuDevice:
             # Touching each page brings the file into memory, so that no LOAD waits for a disk.
             weights[begin : begin + _READ_PAGES * mmap.PAGESIZE : mmap.PAGESIZE].max()
             yield
+        # Of the workspace, only what the models at hand need is ever taken from the system.
+        yield from self._workspace.provide(manifest.workspace_bytes)
         facts = Registered(tuple(s.pages for s in manifest.segments), frozenset(variants))
         self._models[model_id] = _Model(manifest, facts, weights, segments, variants)
 
@@ -121,8 +123,8 @@ class CpuDevice:
         for segment, memory, first in zip(model.manifest.segments, model.segments, first_pages, strict=True):
             place = first * self.page_bytes
             source = model.weights[segment.file_offset : segment.file_offset + segment.bytes]
-            np.copyto(self._memory[place : place + segment.bytes], source)
-            memory.move(self._memory.ctypes.data + place)
+            np.copyto(self._arena.bytes[place : place + segment.bytes], source)
+            memory.move(self._arena.address + place)
         return Stages(begin_ns, time.monotonic_ns())
 
     def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
@@ -137,17 +139,6 @@ class CpuDevice:
     def close(self) -> None:
         """The mappings go with their last view."""
         self._models.clear()
-
-
-def _anonymous(size: int, prefault: bool) -> Bytes:
-    """Zeroed memory, in huge pages where the system gives them. `prefault`: taken at once, not when used."""
-    mapping = mmap.mmap(-1, max(size, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with contextlib.suppress(OSError):
-        mapping.madvise(mmap.MADV_HUGEPAGE)
-    memory = np.frombuffer(mapping, np.uint8)
-    if prefault:
-        memory.fill(0)
-    return memory
 
 
 def _file(path: Path) -> Bytes:

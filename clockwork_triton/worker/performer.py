@@ -54,8 +54,9 @@ class Performer:
                 return self._load(action)
             return self._unload(action)
         except Exception as error:
-            log.exception("%s of model %d failed", action.kind.name, action.model_id)
-            return Outcome(Status.DEVICE_ERROR, f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            log.error("%s of model %d failed: %s", action.kind.name, action.model_id, reason)
+            return Outcome(Status.DEVICE_ERROR, reason)
 
     def unregister(self, model_id: int) -> None:
         """Forgets the model; one that is loaded is unloaded."""
