@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 from collections.abc import Iterator
 
@@ -33,13 +34,16 @@ class AnonymousMemory:
     def provide(self, size: int) -> Iterator[None]:
         """Has the system provide the first `size` bytes, in pieces of a millisecond or two.
 
-        What they hold is not changed, so they may be in use. Before Linux 5.14 nothing happens.
+        What they hold is not changed, so they may be in use. OSError where the system has no more. Before
+        Linux 5.14 nothing happens.
         """
         while self._provided < size:
             piece = min(_PIECE_BYTES, len(self._map) - self._provided)
             try:
                 self._map.madvise(_MADV_POPULATE_WRITE, self._provided, piece)
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
                 return
             self._provided += piece
             yield

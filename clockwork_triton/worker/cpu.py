@@ -54,6 +54,7 @@ class CpuDevice:
         self.pages = options.memory_bytes // options.page_bytes
         self.workspace_bytes = options.workspace_bytes
         self._slot_bytes = options.slot_bytes
+        _check_available(options.memory_bytes)
         self._arena = AnonymousMemory(self.pages * self.page_bytes)
         if options.prefault:
             for _ in self._arena.provide(self.pages * self.page_bytes):
@@ -139,6 +140,14 @@ class CpuDevice:
     def close(self) -> None:
         """The mappings go with their last view."""
         self._models.clear()
+
+
+def _check_available(size: int) -> None:
+    """OSError if this host has less memory to spare, since taking it would get some process killed."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable" and (available := int(value.split()[0]) * 1024) < size:
+            raise OSError(f"{size} bytes of device memory, where the host has {available} to spare")
 
 
 def _file(path: Path) -> Bytes:

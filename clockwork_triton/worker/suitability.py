@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from clockwork_triton.artifact import Manifest
+import math
+
+from clockwork_triton.artifact import Manifest, TensorRef, Variant
+from clockwork_triton.datatypes import itemsize
 from clockwork_triton.worker.device import UnsuitableModel
 
 
@@ -26,3 +29,27 @@ def check_fit(
             raise UnsuitableModel(
                 f"the tensors of batch size {size} take {needed} bytes and an I/O slot has {slot_bytes}"
             )
+    for variant in manifest.variants.values():
+        _check_bounds(manifest, variant)
+
+
+def _check_bounds(manifest: Manifest, variant: Variant) -> None:
+    """Kernels write where the manifest says, so a spoilt one must not come to run."""
+    rows = variant.batch_size
+    sizes = {
+        "weight": [segment.bytes for segment in manifest.segments],
+        "workspace": [variant.workspace_bytes],
+        "input": [tensor.row_bytes * rows for tensor in manifest.inputs],
+        "output": [tensor.row_bytes * rows for tensor in manifest.outputs],
+    }
+    for tensor in variant.tensors:
+        places = sizes[tensor.space]
+        if not 0 <= tensor.index < len(places) or not _inside(tensor, places[tensor.index]):
+            raise UnsuitableModel(f"a tensor of batch size {rows} lies outside its {tensor.space}: {tensor}")
+    for segment in manifest.segments:
+        if segment.bytes > segment.pages * manifest.page_bytes:
+            raise UnsuitableModel(f"a segment of weights is larger than its pages: {segment}")
+
+
+def _inside(tensor: TensorRef, size: int) -> bool:
+    return 0 <= tensor.offset <= size - math.prod(tensor.shape) * itemsize(tensor.dtype)

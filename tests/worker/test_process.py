@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 
 from clockwork_triton.controller.actions import ActionKind, Status
+from clockwork_triton.transport.blocking import BlockingChannel
 from clockwork_triton.worker.cpu_kind import cpu_kind
 from tests.worker import tiny
 from tests.worker.child import PAGES, SLOT_BYTES, SLOTS, Child
@@ -183,6 +187,32 @@ def test_signals_to_the_group_do_not_end_it(child: Child, artifact: Path, number
     assert child.register(1, artifact) == ""
     child.load(1, 0, 1)
     check_infer(child, 1, 1, 0)
+
+
+ORPHANAGE = """
+import signal, subprocess, sys
+command = [sys.executable, "-m", "clockwork_triton.worker", *sys.argv[3:]]
+subprocess.Popen(command, pass_fds=map(int, sys.argv[1:3]))
+signal.pause()
+"""
+
+
+def test_the_death_of_the_parent_ends_it(tmp_path: Path) -> None:
+    """Even where somebody else still holds the other end of its channel."""
+    ours, theirs = socket.socketpair()
+    with (tmp_path / "io").open("wb+") as io, ours:
+        io.truncate(4096)
+        fds = (theirs.fileno(), io.fileno())
+        options = ["--worker-id", "1", "--device", "emulated", "--memory", "0", "--workspace", "0"]
+        options += ["--slots", "1", "--slot-bytes", "4096"]
+        options += ["--channel-fd", str(fds[0]), "--io-fd", str(fds[1])]
+        parent = subprocess.Popen([sys.executable, "-c", ORPHANAGE, *map(str, fds), *options], pass_fds=fds)
+        theirs.close()
+        channel = BlockingChannel(ours)
+        assert channel.receive() is not None
+        parent.kill()
+        parent.wait()
+        assert channel.receive() is None
 
 
 def test_its_death_closes_the_channel(mortal: Child, artifact: Path) -> None:
