@@ -94,8 +94,8 @@ def test_windows_are_kept(child: Child, artifact: Path) -> None:
 def test_orders_start_in_the_order_of_their_windows(child: Child, artifact: Path) -> None:
     child.register(1, artifact)
     now_ns = time.monotonic_ns()
-    infer = child.order(ActionKind.INFER, 1, batch_size=1, earliest_ns=now_ns + 40_000_000)
-    load = child.order(ActionKind.LOAD, 1, pages=(3, 4), earliest_ns=now_ns + 20_000_000)
+    infer = child.order(ActionKind.INFER, 1, batch_size=1, earliest_ns=now_ns + 300_000_000)
+    load = child.order(ActionKind.LOAD, 1, pages=(3, 4), earliest_ns=now_ns + 150_000_000)
     results = [child.result(), child.result()]
     assert [(r.action_id, r.status) for r in results] == [(load, Status.OK), (infer, Status.OK)]
 
