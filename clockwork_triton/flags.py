@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from clockwork_triton.artifact.cache import default_cache_dir
 from clockwork_triton.flag_values import boolean, byte_size, device_list, positive_ms
 
 MODES = ("none", "poll", "explicit")
@@ -67,10 +68,6 @@ class Flag:
         return self.name.replace("-", "_")
 
 
-def _cache() -> Path:
-    return Path.home() / ".cache" / "clockwork_triton"
-
-
 USED: tuple[Flag, ...] = (
     Flag(
         "model-repository",
@@ -113,7 +110,7 @@ USED: tuple[Flag, ...] = (
     ),
     Flag("device", device_list, ("cpu:0",), "devices to serve on, with commas between them"),
     Flag("device-memory", byte_size, 1 << 30, "memory of each device for weights, such as 512M or 2G"),
-    Flag("artifact-cache", Path, _cache(), "where compiled artifacts and their profiles are kept"),
+    Flag("artifact-cache", Path, default_cache_dir(), "where compiled artifacts and their profiles are kept"),
     Flag("policy", str, "clockwork", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),
 )

@@ -1,4 +1,4 @@
-"""`clockwork-triton convert`: ONNX files to artifacts."""
+"""`clockwork-triton convert`: ONNX files and model repositories to artifacts."""
 
 from __future__ import annotations
 
@@ -6,64 +6,63 @@ import argparse
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from clockwork_triton.artifact.cache import default_cache_dir
 from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.commands.model_argument import (
+    DEFAULT_MAX_BATCH_SIZE,
+    configured_request,
+    parse_shape,
+)
+from clockwork_triton.console import ConversionBars
+from clockwork_triton.errors import ServerError
+from clockwork_triton.repository.scan import is_version
 from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
 from converters.request import ConversionError, ConversionRequest
-from converters.request import Progress as Stage
-
-DEFAULT_MAX_BATCH_SIZE = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "models", nargs="+", type=Path, metavar="MODEL", help="an ONNX file, or a directory with a model.onnx"
+    add = parser.add_argument
+    add(
+        "models",
+        nargs="+",
+        type=Path,
+        metavar="MODEL",
+        help="an ONNX file, a model directory as in a repository, or a repository",
     )
-    parser.add_argument(
-        "--output", type=Path, help="also put each artifact into this directory, under the model's name"
-    )
-    parser.add_argument(
-        "--artifact-cache", type=Path, default=default_cache_dir(), help="default: %(default)s"
-    )
-    parser.add_argument("--target", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--arch", default="", help="an LLVM CPU name or sm_XX; default: this machine's")
-    parser.add_argument(
+    add("--output", type=Path, help="also put each artifact into this directory, under the model's name")
+    add("--artifact-cache", type=Path, default=default_cache_dir(), help="default: %(default)s")
+    add("--target", choices=("cpu", "cuda"), default="cpu")
+    add("--arch", default="", help="an LLVM CPU name or sm_XX; default: this machine's")
+    add(
         "--max-batch-size",
         type=int,
-        help="default: 16 for a model whose tensors all have an open first dimension, else 0",
+        help="of an ONNX file; default: 16 where all its tensors have an open first dimension, else 0",
     )
-    parser.add_argument(
+    add(
         "--shape",
         action="append",
         type=parse_shape,
         default=[],
         metavar="NAME=1,2,3",
-        help="an input's shape, without the batch dimension; repeatable",
+        help="shape of an input that an ONNX file leaves open, without the batch dimension; repeatable",
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads a kernel uses; default: 1")
-    parser.add_argument("--tune", choices=("off", "fast", "search"), default="off")
-    parser.add_argument("--jobs", type=int, default=1, help="models converted at once; default: 1")
+    add("--threads", type=int, default=1, help="threads that a kernel uses; default: %(default)s")
+    add("--tune", choices=("off", "fast", "search"), default="off", help="default: %(default)s")
+    add("--jobs", type=int, default=1, help="models converted at once; default: %(default)s")
 
 
-def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """`NAME=1,2,3`; nothing after the `=` is a scalar."""
-    name, equals, dims = text.rpartition("=")
-    try:
-        shape = tuple(int(dim) for dim in dims.split(",") if dim)
-    except ValueError:
-        shape = (0,)
-    if not equals or not name or any(dim < 1 for dim in shape):
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=1,2,3")
-    return name, shape
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="clockwork-triton convert", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
 
 
 @dataclass(frozen=True)
@@ -77,83 +76,57 @@ class Converted:
 
 def run(args: argparse.Namespace) -> int:
     """Converts every model; 1 if one could not be."""
-    console = Console()
-    results = asyncio.run(_convert_all(args, console))
-    table = Table("model", "batch sizes", "weights", "workspace", "artifact")
-    for result in results:
-        if result.artifact is None:
-            table.add_row(result.name, "", "", "", f"[red]{result.error}")
-        else:
-            manifest = Manifest.read(result.artifact)
-            sizes = ", ".join(map(str, manifest.batch_sizes))
-            table.add_row(
-                result.name,
-                sizes,
-                _mb(manifest.weight_bytes),
-                _mb(manifest.workspace_bytes),
-                str(result.artifact),
-            )
-    console.print(table)
+    results = asyncio.run(_convert_all(args))
+    Console().print(_table(results))
     return int(any(result.artifact is None for result in results))
 
 
-async def _convert_all(args: argparse.Namespace, console: Console) -> list[Converted]:
+async def _convert_all(args: argparse.Namespace) -> list[Converted]:
     pool = ConversionPool(args.artifact_cache, processes=args.jobs)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.fields[model]}"),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
+    with ConversionBars() as bars:
 
         async def one(path: Path) -> Converted:
-            name, onnx = locate(path)
-            bar = bars.add_task("waiting", model=name, total=1)
-
-            def show(stage: Stage) -> None:
-                bars.update(bar, description=stage.stage, completed=stage.done, total=stage.total)
-
+            name = model_name(path)
             try:
-                artifact = await _convert(pool, args, name, onnx, show)
-            except ConversionError as error:
-                bars.update(bar, description="[red]failed")
+                request = await _request(args, path, pool)
+                artifact = await pool.convert(request, bars)
+                if args.output is not None:
+                    artifact = _place(artifact, args.output / name)
+                return Converted(name, artifact)
+            except (ConversionError, ServerError) as error:
                 return Converted(name, None, str(error))
-            return Converted(name, artifact)
 
-        return list(await asyncio.gather(*map(one, args.models)))
-
-
-async def _convert(
-    pool: ConversionPool, args: argparse.Namespace, name: str, onnx: Path, show: Callable[[Stage], None]
-) -> Path:
-    max_batch_size = args.max_batch_size
-    if max_batch_size is None:
-        max_batch_size = DEFAULT_MAX_BATCH_SIZE if (await pool.inspect(onnx)).batches else 0
-    request = ConversionRequest(
-        onnx=onnx,
-        name=name,
-        max_batch_size=max_batch_size,
-        batch_sizes=batch_sizes_for(max_batch_size),
-        shapes=dict(args.shape),
-        target=args.target,
-        arch=args.arch,
-        threads=args.threads,
-        tune=args.tune,
-    )
-    artifact = await pool.convert(request, show)
-    return artifact if args.output is None else _place(artifact, args.output / name)
+        return list(await asyncio.gather(*(one(path) for given in args.models for path in models_in(given))))
 
 
-def locate(path: Path) -> tuple[str, Path]:
-    """A model's name and file: the file itself, or `model.onnx` in a directory or its greatest version."""
-    if not path.is_dir():
-        return path.stem, path
-    versions = sorted((p for p in path.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
-    candidates = [path, *reversed(versions)]
-    onnx = next((d / "model.onnx" for d in candidates if (d / "model.onnx").is_file()), path / "model.onnx")
-    return path.resolve().name, onnx
+def models_in(path: Path) -> Iterator[Path]:
+    """The models that an argument stands for: itself, or those of the repository it is."""
+    if not path.is_dir() or _is_model(path):
+        yield path
+        return
+    models = sorted(child for child in path.iterdir() if child.is_dir() and _is_model(child))
+    yield from models or [path]
+
+
+def _is_model(directory: Path) -> bool:
+    return (directory / "model.onnx").is_file() or any(is_version(p.name) for p in directory.iterdir())
+
+
+def model_name(path: Path) -> str:
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+async def _request(args: argparse.Namespace, path: Path, pool: ConversionPool) -> ConversionRequest:
+    if path.is_dir() and not (path / "model.onnx").is_file():
+        request = await configured_request(path, pool)
+    else:
+        onnx = path / "model.onnx" if path.is_dir() else path
+        limit = args.max_batch_size
+        if limit is None:
+            limit = DEFAULT_MAX_BATCH_SIZE if (await pool.inspect(onnx)).batches else 0
+        shapes = dict(args.shape)
+        request = ConversionRequest(onnx, model_name(path), limit, batch_sizes_for(limit), shapes)
+    return replace(request, target=args.target, arch=args.arch, threads=args.threads, tune=args.tune)
 
 
 def _place(artifact: Path, target: Path) -> Path:
@@ -174,5 +147,14 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _table(results: Sequence[Converted]) -> Table:
+    table = Table("model", "batch sizes", "weights", "workspace", "artifact")
+    for result in results:
+        if result.artifact is None:
+            table.add_row(result.name, "", "", "", f"[red]{result.error}")
+            continue
+        manifest = Manifest.read(result.artifact)
+        sizes = ", ".join(map(str, manifest.batch_sizes))
+        weights, workspace = (f"{n / 1e6:.1f} MB" for n in (manifest.weight_bytes, manifest.workspace_bytes))
+        table.add_row(result.name, sizes, weights, workspace, str(result.artifact))
+    return table

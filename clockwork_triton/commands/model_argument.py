@@ -48,7 +48,7 @@ async def find_artifact(
             raise ConversionError(f"the artifact has batch sizes {_text(present)}, but not {_text(missing)}")
         return path
     if path.is_dir():
-        request = await _configured(path, pool)
+        request = await configured_request(path, pool)
     else:
         batches = (await pool.inspect(path)).batches
         limit = max(batch_sizes, default=DEFAULT_MAX_BATCH_SIZE) if batches else 0
@@ -63,8 +63,8 @@ async def find_artifact(
     return await pool.convert(request, progress)
 
 
-async def _configured(directory: Path, pool: ConversionPool) -> ConversionRequest:
-    """The latest version of a model directory, as its configuration has it."""
+async def configured_request(directory: Path, pool: ConversionPool) -> ConversionRequest:
+    """The conversion of a model directory's latest version, as its configuration has it. ServerError."""
     versions = [int(path.name) for path in directory.iterdir() if is_version(path.name)]
     options = ConfigOptions()
     plan = plan_model(directory.resolve().name, directory, versions, options)

@@ -8,6 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+import tvm  # noqa: F401 - gives views their `numpy`, which bfloat16 needs
 
 from clockwork_triton.artifact.manifest import Step, TensorRef, Variant
 from clockwork_triton.artifact.program import Memory, Program

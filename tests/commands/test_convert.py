@@ -1,27 +1,24 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
 from clockwork_triton.artifact.manifest import Manifest
-from clockwork_triton.commands.convert import add_arguments, locate, parse_shape, run
+from clockwork_triton.commands.convert import main
 from tests.converters import models
 from tests.converters.models import FLOAT, model, node, saved
 
 
 def convert(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return run(parser.parse_args([str(argument) for argument in arguments]))
+    return main([str(argument) for argument in arguments])
 
 
 def test_models_go_to_the_output_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = saved(models.sum_and_difference(), tmp_path, "simple.onnx")
-    (tmp_path / "other/3").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
     proto = model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["N", "t"])}, {"y": (FLOAT, ["N", "t"])})
-    saved(proto, tmp_path / "other/3")
+    saved(proto, tmp_path / "other")
     common = ("--output", tmp_path / "out", "--artifact-cache", tmp_path / "cache")
     assert convert(first, *common, "--max-batch-size", 2) == 0
     assert convert(tmp_path / "other", *common, "--shape", "x=7") == 0
@@ -55,19 +52,24 @@ def test_nothing_but_an_artifact_is_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "out/simple/precious").exists()
 
 
-def test_the_greatest_version_of_a_directory_is_meant(tmp_path: Path) -> None:
-    for version in ("2", "10"):
-        (tmp_path / "m" / version).mkdir(parents=True)
-        (tmp_path / "m" / version / "model.onnx").touch()
-    assert locate(tmp_path / "m") == ("m", tmp_path / "m/10/model.onnx")
-    (tmp_path / "m/model.onnx").touch()
-    assert locate(tmp_path / "m") == ("m", tmp_path / "m/model.onnx")
+def test_a_repository_is_converted_as_configured(tmp_path: Path) -> None:
+    for name, limit in (("one", 1), ("two", 2)):
+        (tmp_path / "repository" / name / "1").mkdir(parents=True)
+        saved(models.sum_and_difference(), tmp_path / "repository" / name / "1")
+        (tmp_path / "repository" / name / "config.pbtxt").write_text(f"max_batch_size: {limit}")
+    (tmp_path / "repository/notes").mkdir()
+    common = ("--output", tmp_path / "out", "--artifact-cache", tmp_path / "cache")
+    assert convert(tmp_path / "repository", *common) == 0
+    assert Manifest.read(tmp_path / "out/one").batch_sizes == (1,)
+    assert Manifest.read(tmp_path / "out/two").batch_sizes == (1, 2)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one", "two"]
 
 
-def test_shapes_on_the_command_line() -> None:
-    assert parse_shape("x=1,2,3") == ("x", (1, 2, 3))
-    assert parse_shape("a=b=4") == ("a=b", (4,))
-    assert parse_shape("scalar=") == ("scalar", ())
-    for text in ("x", "=1", "x=a", "x=0", "x=-1"):
-        with pytest.raises(argparse.ArgumentTypeError):
-            parse_shape(text)
+def test_a_bad_configuration_is_an_error_of_its_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m/1").mkdir(parents=True)
+    saved(models.sum_and_difference(), tmp_path / "m/1")
+    (tmp_path / "m/config.pbtxt").write_text("nonsense")
+    assert convert(tmp_path / "m", "--artifact-cache", tmp_path / "cache") == 1
+    assert "failed to read text proto" in " ".join(capsys.readouterr().out.split())
