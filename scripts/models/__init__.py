@@ -1,0 +1,1 @@
+"""The scripts that make model_repository/: `python -m scripts.models` writes every model anew."""
