@@ -1,0 +1,86 @@
+"""gRPC on asyncio: listening sockets, and the connections behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+from clockwork_triton.frontend.http2.clock import LoopClock
+from clockwork_triton.frontend.http2.connection import Connection
+from clockwork_triton.frontend.http2.limits import Limits, RequestMemory
+from clockwork_triton.frontend.http2.service import Service
+
+_READ_BYTES = 256 << 10
+
+
+class Server:
+    """Serves `service` on the running event loop. One read buffer serves all connections: each is done with
+    it before the next one reads."""
+
+    def __init__(self, service: Service, limits: Limits | None = None) -> None:
+        self._service = service
+        self._limits = limits or Limits()
+        self._memory = RequestMemory(self._limits.request_memory)
+        self._clock = LoopClock(asyncio.get_running_loop())
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._listeners: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def listen(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None, reuse_port: bool = False
+    ) -> int:
+        """Returns the port, which is a free one if `port` is 0. Raises OSError."""
+        listener = await asyncio.get_running_loop().create_server(
+            self._connect, host, port, ssl=tls, reuse_port=reuse_port or None, backlog=1024
+        )
+        self._listeners.append(listener)
+        bound = listener.sockets[0].getsockname()[1]
+        assert isinstance(bound, int)
+        return bound
+
+    async def listen_on(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serves a socket that the caller has bound: a Unix one, or one that processes share."""
+        loop = asyncio.get_running_loop()
+        if listening.family == socket.AF_UNIX:
+            self._listeners.append(await loop.create_unix_server(self._connect, sock=listening, ssl=tls))
+        else:
+            self._listeners.append(await loop.create_server(self._connect, sock=listening, ssl=tls))
+
+    async def stop(self, grace_s: float | None) -> None:
+        """Accepts no more connections and calls, waits for those under way, at most `grace_s` seconds, and
+        answers the rest with UNAVAILABLE."""
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections):
+            connection.drain()
+        try:
+            await asyncio.wait_for(self._empty.wait(), grace_s)
+        except asyncio.TimeoutError:
+            for connection in list(self._connections):
+                connection.end()
+            await self._empty.wait()
+
+    def _connect(self) -> Connection:
+        connection = Connection(
+            self._service,
+            self._limits,
+            memory=self._memory,
+            clock=self._clock,
+            buffer=self._buffer,
+            closed=self._disconnected,
+        )
+        self._connections.add(connection)
+        self._empty.clear()
+        return connection
+
+    def _disconnected(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
