@@ -8,13 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from clockwork_triton.artifact import Manifest
-from clockwork_triton.commands.convert import DEFAULT_MAX_BATCH_SIZE
 from clockwork_triton.loader import conversion_request
 from clockwork_triton.repository.plan import ConfigOptions, onnx_path, plan_model, prepare_version
 from clockwork_triton.repository.scan import is_version
 from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
 from converters.request import ConversionError, ConversionRequest, Progress
+
+DEFAULT_MAX_BATCH_SIZE = 16
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """`NAME=1,2,3`; nothing after the `=` is a scalar."""
+    name, equals, dims = text.rpartition("=")
+    try:
+        shape = tuple(int(dim) for dim in dims.split(",") if dim)
+    except ValueError:
+        shape = (0,)
+    if not equals or not name or any(dim < 1 for dim in shape):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=1,2,3")
+    return name, shape
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

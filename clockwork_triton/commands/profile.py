@@ -15,8 +15,7 @@ from rich.table import Table
 
 from clockwork_triton.artifact import Distribution, Manifest, Profile
 from clockwork_triton.artifact.cache import default_cache_dir
-from clockwork_triton.commands.convert import parse_shape
-from clockwork_triton.commands.model_argument import find_artifact, parse_sizes
+from clockwork_triton.commands.model_argument import find_artifact, parse_shape, parse_sizes
 from clockwork_triton.console import ConversionBars
 from clockwork_triton.errors import ServerError
 from clockwork_triton.worker.device import UnsuitableModel
