@@ -52,7 +52,7 @@ class Memory:
     def move(self, address: int) -> None:
         """From now on the bytes are at `address`; the views, and so the programs bound to them, follow.
 
-        No program that uses this memory may be running. Costs 0.1 microseconds a view and allocates nothing,
+        No program that uses this memory may be running. Costs half a microsecond a view and takes no memory,
         so one binding serves every I/O slot, and every place in a device's memory.
         """
         self.address = address

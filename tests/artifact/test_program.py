@@ -59,6 +59,20 @@ def test_a_view_outlives_what_made_it() -> None:
     assert all(int(view.numpy()[0]) == 7 for view in views)
 
 
+def test_views_follow_a_memory_that_moves() -> None:
+    here, there = aligned(128), aligned(128)
+    here[64:72] = np.float32([1, 2]).view(np.uint8)
+    there[64:72] = np.float32([3, 4]).view(np.uint8)
+    memory = Memory(here.ctypes.data)
+    moved, whole = memory.view(64, "float32", (2,)), memory.view(0, "uint8", (128,))
+    memory.move(there.ctypes.data)
+    np.testing.assert_array_equal(moved.numpy(), [3, 4])
+    np.testing.assert_array_equal(whole.numpy(), there)
+    np.testing.assert_array_equal(memory.view(68, "float32", (1,)).numpy(), [4])
+    memory.move(here.ctypes.data)
+    np.testing.assert_array_equal(moved.numpy(), [1, 2])
+
+
 def test_steps_run_in_order_on_their_tensors() -> None:
     def add(a: Any, b: Any, out: Any) -> None:
         np.from_dlpack(out)[...] = np.from_dlpack(a) + np.from_dlpack(b)
