@@ -120,6 +120,7 @@ class Setup:
             *("--artifact-cache", str(artifact_cache or self.artifact_cache)),
             *("--grpc-port", str(grpc_port), "--http-port", str(http_port)),
             *("--metrics-port", str(metrics_port), "--action-log", str(action_log)),
+            *(f"--{protocol}-address=127.0.0.1" for protocol in ("grpc", "http", "metrics")),
             *flags,
         ]
         with log.open("wb") as output:
