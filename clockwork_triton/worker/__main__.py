@@ -26,12 +26,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--io-fd", type=int, required=True, help="the file of the I/O slots")
     parser.add_argument("--cores", default="", help="cores to run on, with commas between them; default: any")
     parser.add_argument("--spin-us", type=int, default=80, help="precision of windows against a core's time")
-    parser.add_argument(
-        "--no-prefault",
-        dest="prefault",
-        action="store_false",
-        help="take memory from the system only when used",
-    )
     return parser.parse_args(argv)
 
 
@@ -59,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         slots=arguments.slots,
         slot_bytes=arguments.slot_bytes,
         io_fd=arguments.io_fd,
-        prefault=arguments.prefault,
     )
     try:
         device = open_device(arguments.device, options)

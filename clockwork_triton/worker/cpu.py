@@ -56,9 +56,6 @@ class CpuDevice:
         self._slot_bytes = options.slot_bytes
         _check_available(options.memory_bytes)
         self._arena = AnonymousMemory(self.pages * self.page_bytes)
-        if options.prefault:
-            for _ in self._arena.provide(self.pages * self.page_bytes):
-                pass
         self._workspace = AnonymousMemory(options.workspace_bytes)
         self._slots = np.frombuffer(mmap.mmap(options.io_fd, options.slots * options.slot_bytes), np.uint8)
         self._io_address = self._slots.ctypes.data
@@ -89,7 +86,11 @@ class CpuDevice:
             # Touching each page brings the file into memory, so that no LOAD waits for a disk.
             weights[begin : begin + _READ_PAGES * mmap.PAGESIZE : mmap.PAGESIZE].max()
             yield
-        # Of the workspace, only what the models at hand need is ever taken from the system.
+        # Only what the models at hand need is taken from the system: a GiB takes seconds on some machines,
+        # and a worker that is started again has requests waiting. The controller uses the first pages first.
+        known = (model.manifest for model in self._models.values())
+        pages = min(self.pages, sum(m.pages for m in (manifest, *known)))
+        yield from self._arena.provide(pages * self.page_bytes)
         yield from self._workspace.provide(manifest.workspace_bytes)
         facts = Registered(tuple(s.pages for s in manifest.segments), frozenset(variants))
         self._models[model_id] = _Model(manifest, facts, weights, segments, variants)

@@ -24,7 +24,6 @@ class DeviceOptions:
     slots: int
     slot_bytes: int
     io_fd: int
-    prefault: bool = True
 
 
 @dataclass(frozen=True)
