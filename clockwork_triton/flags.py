@@ -49,6 +49,7 @@ class ServeOptions:
     artifact_cache: Path
     policy: str
     action_log: Path | None
+    request_log: Path | None
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ USED: tuple[Flag, ...] = (
     Flag("artifact-cache", Path, default_cache_dir(), "where compiled artifacts and their profiles are kept"),
     Flag("policy", str, "clockwork", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),
+    Flag("request-log", Path, None, "write a line for every request to this file"),
 )
 
 IGNORED: tuple[Flag, ...] = tuple(

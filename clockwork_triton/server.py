@@ -50,7 +50,7 @@ class Server:
         _leave_cores_to(workers)
         self._bars = ConversionBars()
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
-        self._engine = Engine(controller, EngineOptions(workers, options.action_log))
+        self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
         self._repository = Repository(
             options.model_repository,

@@ -41,6 +41,7 @@ from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.inference import InferenceAnswer, InferenceCall
 from clockwork_triton.telemetry.action_counters import ActionCounters
 from clockwork_triton.telemetry.action_log import ActionLog
+from clockwork_triton.telemetry.request_log import RequestLog
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Engine:
         self._model_ids = itertools.count(1)
         self._wake: asyncio.TimerHandle | None = None
         self._action_log = ActionLog(options.action_log) if options.action_log else None
+        self._request_log = RequestLog(options.request_log) if options.request_log else None
         self._workers: dict[int, WorkerSpec] = {}
         self.counters = ActionCounters()
 
@@ -101,8 +103,9 @@ class Engine:
         for waiting in self._waiting.values():
             if not waiting.future.done():
                 waiting.future.set_exception(ServerError(Code.UNAVAILABLE, "Server is stopping"))
-        if self._action_log is not None:
-            self._action_log.close()
+        for log_file in (self._action_log, self._request_log):
+            if log_file is not None:
+                log_file.close()
 
     @property
     def workers(self) -> Mapping[int, WorkerSpec]:
@@ -259,6 +262,8 @@ class Engine:
     def _answer(self, answer: AnswerRequest) -> None:
         waiting = self._waiting.pop(answer.request_id)
         measured = self._answers.pop(answer.request_id, None)
+        if self._request_log is not None:
+            self._log_request(waiting.call, answer, measured)
         if waiting.future.done():
             return
         if answer.outcome is Outcome.OK:
@@ -268,6 +273,21 @@ class Engine:
             waiting.future.cancel()
         else:
             waiting.future.set_exception(_failure(answer))
+
+    def _log_request(
+        self, call: InferenceCall, answer: AnswerRequest, measured: InferenceAnswer | None
+    ) -> None:
+        assert self._request_log is not None
+        self._request_log.record(
+            self._manifests[call.model_id].name,
+            call.arrival_ns,
+            call.deadline_ns,
+            call.rows,
+            call.priority,
+            answer.outcome.value,
+            self._clock(),
+            measured.executed_rows if measured is not None else 0,
+        )
 
     def _wake_at(self, time_ns: int) -> None:
         if self._wake is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
 
 from clockwork_triton.controller.actions import Action, ActionResult
+from clockwork_triton.telemetry.tsv import TsvWriter
 
 COLUMNS = (
     "t_ns",
@@ -35,40 +34,32 @@ class ActionLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("w", buffering=1 << 16)
-        self._file.write("\t".join(COLUMNS) + "\n")
+        self._writer = TsvWriter(path, COLUMNS)
 
     def record(self, now_ns: int, action: Action, result: ActionResult, model: str, pages: int) -> None:
-        row = (
-            now_ns,
-            action.action_id,
-            action.kind.name,
-            result.status.name,
-            action.worker_id,
-            action.model_id,
-            model,
-            action.batch_size,
-            len(action.request_ids),
-            action.earliest_ns,
-            action.latest_ns,
-            action.expected_ns,
-            result.received_ns,
-            result.begin_ns,
-            result.end_ns,
-            pages,
+        self._writer.write(
+            (
+                now_ns,
+                action.action_id,
+                action.kind.name,
+                result.status.name,
+                action.worker_id,
+                action.model_id,
+                model,
+                action.batch_size,
+                len(action.request_ids),
+                action.earliest_ns,
+                action.latest_ns,
+                action.expected_ns,
+                result.received_ns,
+                result.begin_ns,
+                result.end_ns,
+                pages,
+            )
         )
-        self._file.write("\t".join(map(str, row)) + "\n")
 
     def flush(self) -> None:
-        self._file.flush()
+        self._writer.flush()
 
     def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> ActionLog:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._writer.close()

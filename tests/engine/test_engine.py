@@ -26,9 +26,11 @@ ROW = (bytes(16), bytes(16))
 
 
 @asynccontextmanager
-async def running(pages: int = 4, log: Path | None = None) -> AsyncIterator[Engine]:
+async def running(
+    pages: int = 4, log: Path | None = None, requests: Path | None = None
+) -> AsyncIterator[Engine]:
     worker = WorkerOptions(f"emulated:{KIND}", pages * PAGE_BYTES, 1 << 16, slots=4, slot_bytes=1 << 16)
-    engine = Engine(Controller(POLICIES["clockwork"]()), EngineOptions((worker,), log))
+    engine = Engine(Controller(POLICIES["clockwork"]()), EngineOptions((worker,), log, requests))
     await engine.start()
     try:
         yield engine
@@ -192,5 +194,22 @@ def test_stopping_fails_what_waits(tmp_path: Path) -> None:
         for result in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(result, ServerError)
             assert result.code is Code.UNAVAILABLE
+
+    run(body)
+
+
+def test_the_request_log_tells_what_became_of_each_request(tmp_path: Path) -> None:
+    async def body() -> None:
+        log = tmp_path / "requests.tsv"
+        async with running(requests=log) as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m"))
+            await engine.infer(call(model_id, 10_000_000_000))
+            with pytest.raises(ServerError):
+                await engine.infer(call(model_id, 1_000))
+        header, answered, refused = (line.split("\t") for line in log.read_text().splitlines())
+        lines = [dict(zip(header, row, strict=True)) for row in (answered, refused)]
+        assert [line["outcome"] for line in lines] == ["ok", "refused"]
+        assert [line["slo_ns"] for line in lines] == ["10000000000", "1000"]
+        assert [line["batch_size"] for line in lines] == ["1", "0"]
 
     run(body)

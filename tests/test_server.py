@@ -1,0 +1,148 @@
+"""The composed server as a process: started, asked, broken and stopped, as its users do it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tritonclient.grpc as grpcclient
+from onnx import TensorProto, helper
+from tritonclient.utils import InferenceServerException
+
+
+def write_model(repository: Path, name: str, factor: float) -> None:
+    """y = x * factor over rows of four floats, without a config.pbtxt."""
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor("factor", TensorProto.FLOAT, [1], [factor])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    version = repository / name / "1"
+    version.mkdir(parents=True)
+    onnx.save(model, version / "model.onnx")
+
+
+class ServerProcess:
+    def __init__(self, *flags: str) -> None:
+        command = [sys.executable, "-m", "clockwork_triton.cli", "serve", "--grpc-address=127.0.0.1"]
+        command += ["--grpc-port=0", "--allow-metrics=false", "--device-memory=64M", *flags]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+        self.lines: list[str] = []
+
+    def read_until(self, pattern: str) -> re.Match[str]:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if match := re.search(pattern, line):
+                return match
+        raise AssertionError("the server ended: " + "".join(self.lines))
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.stderr is not None
+        self.lines.extend(self.process.stderr)
+        status = self.process.wait(60)
+        self.process.stderr.close()
+        return status
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("repository")
+    write_model(root, "triple", 3.0)
+    broken = root / "broken" / "1"
+    broken.mkdir(parents=True)
+    (broken / "model.onnx").write_bytes(b"not a model")
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def client(repository: Path, cache: Path) -> Iterator[grpcclient.InferenceServerClient]:
+    server = ServerProcess(f"--model-repository={repository}", f"--artifact-cache={cache}")
+    port = server.read_until(r"Started GRPCInferenceService at 127\.0\.0\.1:(\d+)")[1]
+    server.read_until('"Ready"')
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        yield client
+    assert server.stop() == 0
+    assert "Traceback" not in "".join(server.lines)
+
+
+def ask(client: grpcclient.InferenceServerClient, rows: int, **options: int) -> np.ndarray:
+    x = np.arange(4 * rows, dtype=np.float32).reshape(rows, 4)
+    tensor = grpcclient.InferInput("x", [rows, 4], "FP32")
+    tensor.set_data_from_numpy(x)
+    return client.infer("triple", [tensor], **options).as_numpy("y") / np.maximum(x, 1e-9)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_a_dropped_model_serves_at_every_batch_size(
+    client: grpcclient.InferenceServerClient, rows: int
+) -> None:
+    ratios = ask(client, rows)
+    np.testing.assert_allclose(ratios.ravel()[1:], 3.0)
+
+
+def test_a_broken_model_is_named_with_a_reason_and_the_rest_serves(
+    client: grpcclient.InferenceServerClient,
+) -> None:
+    index = {model.name: model for model in client.get_model_repository_index().models}
+    assert index["triple"].state == "READY"
+    assert index["broken"].state == "UNAVAILABLE"
+    assert "model.onnx" in index["broken"].reason
+    assert not client.is_server_ready()
+    assert client.is_server_live()
+
+
+def test_a_deadline_of_a_microsecond_is_refused(client: grpcclient.InferenceServerClient) -> None:
+    with pytest.raises(InferenceServerException) as refused:
+        ask(client, 1, timeout=1)
+    assert refused.value.status() == "StatusCode.UNAVAILABLE"
+    assert refused.value.message() == "Request timeout expired"
+
+
+def test_statistics_add_up(client: grpcclient.InferenceServerClient) -> None:
+    before = client.get_inference_statistics("triple").model_stats[0]
+    ask(client, 2)
+    after = client.get_inference_statistics("triple").model_stats[0]
+    assert after.inference_count - before.inference_count == 2
+    assert after.execution_count - before.execution_count == 1
+    assert after.inference_stats.compute_infer.ns > before.inference_stats.compute_infer.ns
+
+
+def test_exit_on_error_ends_the_server(repository: Path, cache: Path) -> None:
+    server = ServerProcess(
+        f"--model-repository={repository}", f"--artifact-cache={cache}", "--exit-on-error=true"
+    )
+    server.read_until("models failed to load")
+    assert server.process.wait(60) == 1
+    assert server.process.stderr is not None
+    server.process.stderr.close()
+
+
+def test_a_taken_port_is_said_and_nothing_is_left_running(repository: Path, cache: Path) -> None:
+    first = ServerProcess(f"--model-repository={repository}", f"--artifact-cache={cache}")
+    port = first.read_until(r"Started GRPCInferenceService at 127\.0\.0\.1:(\d+)")[1]
+    second = ServerProcess(
+        f"--model-repository={repository}", f"--artifact-cache={cache}", f"--grpc-port={port}"
+    )
+    second.read_until(f"cannot listen for gRPC on 127.0.0.1:{port}")
+    assert second.process.wait(60) == 1
+    assert second.process.stderr is not None
+    second.process.stderr.close()
+    assert first.stop() == 0
