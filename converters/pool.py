@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from clockwork_triton.artifact.cache import ArtifactCache
 from clockwork_triton.artifact.signature import Signature
 from converters.request import ConversionError, ConversionRequest, Progress
-from converters.wire import line, request_to_json, signature_from_json
+from converters.wire import line as to_line
+from converters.wire import request_to_json, signature_from_json
 
 GIB = 1 << 30
 
@@ -87,7 +87,7 @@ class ConversionPool:
         assert process.stdout is not None
         assert process.stderr is not None
         limits = {"parent": os.getpid(), "memory_bytes": self._memory_bytes}
-        process.stdin.write(line(**job, **limits))
+        process.stdin.write(to_line(**job, **limits))
         process.stdin.close()
         complaints = asyncio.ensure_future(_tail(process.stderr))
         try:
@@ -123,10 +123,10 @@ class ConversionPool:
 
 async def _tail(stream: asyncio.StreamReader) -> str:
     """The last line that says something, of a stream that may be long."""
-    lines: deque[bytes] = deque(maxlen=20)
+    end = b""
     while chunk := await stream.read(1 << 16):
-        lines.extend(chunk.splitlines()[-20:])
-    texts = [text for text in (raw.decode(errors="replace").strip() for raw in lines) if text]
+        end = (end + chunk)[-4096:]
+    texts = [text for line in end.decode(errors="replace").splitlines() if (text := line.strip())]
     return texts[-1][:500] if texts else ""
 
 

@@ -22,6 +22,13 @@ from converters.source import Array, Source, aligned
 # Values up to this many elements are shown to shape inference: they can be shapes, axes and pads.
 SMALL = 256
 
+_INFERENCE_ERRORS = (
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -74,6 +81,8 @@ class _Pass:
         node = onnx.NodeProto()
         node.CopyFrom(original)
         node.input[:] = [self.renamed.get(name, name) for name in original.input]
+        if node.op_type == "CastLike" and node.input[1] in self.types:
+            _become_cast(node, self.types[node.input[1]].tensor_type.elem_type)
         if node.op_type == "If" and node.input[0] in self.constants:
             self._inline(node)
         elif _is_identity(node, self.constants):
@@ -135,7 +144,7 @@ class _Pass:
                     ir_version=self.source.ir_version,
                 )
             )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError):
+        except _INFERENCE_ERRORS:
             return
 
     def finish(self, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Prepared:
@@ -181,6 +190,13 @@ def _is_identity(node: onnx.NodeProto, constants: Mapping[str, Array]) -> bool:
         if training is None or bool(training.item()):
             raise ConversionError(f"Dropout '{node.name}' is in training mode, which is random")
     return True
+
+
+def _become_cast(node: onnx.NodeProto, elem_type: int) -> None:
+    """A CastLike whose type is known depends on its first input only."""
+    node.op_type = "Cast"
+    del node.input[1:]
+    node.attribute.append(helper.make_attribute("to", elem_type))
 
 
 def _shape_value(node: onnx.NodeProto, shape: tuple[int, ...]) -> Array:
