@@ -175,6 +175,12 @@ def test_shapes_computed_from_shapes_are_folded(tmp_path: Path) -> None:
     assert len(artifact.manifest.variants[2].steps) == 2
 
 
+def test_an_output_that_is_known_beforehand(tmp_path: Path) -> None:
+    proto = model([node("Shape", ["x"], ["y"])], {"x": (FLOAT, [2, 3])}, {"y": (INT64, [2])})
+    (y,) = converted(proto, tmp_path).run(1, [weights(2, 3)])
+    np.testing.assert_array_equal(y, [2, 3])
+
+
 def test_open_dimensions_are_fixed_by_the_configuration(tmp_path: Path) -> None:
     proto = model(
         [node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["N", "time", 4])}, {"y": (FLOAT, ["N", "time", 4])}
@@ -241,6 +247,16 @@ REFUSALS = {
         r"dimension 1 \('time'\) of input 'x' is not fixed: give the whole shape in `dims` of input 'x'",
     ),
     "an operator that TVM lacks": (
+        model([node("Det", ["x"], ["y"], name="d")], {"x": (FLOAT, [2, 2])}, {"y": (FLOAT, [])}),
+        0,
+        "the model uses operators that are not supported: Det",
+    ),
+    "an operator that TVM cannot compile": (
+        model([node("Pow", ["x", "x"], ["y"])], {"x": (INT64, [2])}, {"y": (INT64, [2])}),
+        0,
+        "TVM cannot compile the model: .*power only applies to float",
+    ),
+    "strings": (
         model([node("StringNormalizer", ["x"], ["y"])], {"x": (STRING, [1])}, {"y": (STRING, [1])}),
         0,
         "'x' holds strings",
