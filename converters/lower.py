@@ -8,6 +8,7 @@ from typing import Any
 import tvm
 from tvm import relax, te, tirx
 
+from clockwork_triton.datatypes import NUMPY_TO_WIRE
 from converters import schedules
 from converters.graph import Call, Graph, Value
 from converters.kernels import KernelSet
@@ -126,4 +127,7 @@ def _value(ty: Any) -> Value:
         raise ConversionError("the shape of a tensor depends on the values of the inputs")
     if not all(isinstance(dim, tirx.IntImm) for dim in ty.shape):
         raise ConversionError(f"the shape {ty.shape} of a tensor depends on the values of the inputs")
-    return Value(str(ty.dtype), tuple(int(dim) for dim in ty.shape))
+    dtype = str(ty.dtype)
+    if dtype not in NUMPY_TO_WIRE:
+        raise ConversionError(f"tensors of {dtype} are not supported")
+    return Value(dtype, tuple(int(dim) for dim in ty.shape))

@@ -13,7 +13,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from converters.affine import AffineFolding
-from converters.bounds import with_bounded_indices
+from converters.arithmetic import with_total_arithmetic
+from converters.bounds import index_limits, with_bounded_indices
 from converters.evaluate import evaluate, is_pure
 from converters.request import ConversionError
 from converters.reshapes import FIRST_OPSET, canonical_reshapes
@@ -32,12 +33,16 @@ _INFERENCE_ERRORS = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """A graph whose inputs all have static shapes. `weights` are the values of the names in it that no node
-    and no input gives; `nodes` are those that the outputs depend on."""
+    """A graph whose inputs all have static shapes, of the nodes that the outputs depend on.
+
+    `weights` are the values of the names in it that no node and no input gives. `index_limits`: what the
+    values of an input that is used as indices must stay below.
+    """
 
     graph: onnx.GraphProto
     opset: int
     weights: Mapping[str, Array]
+    index_limits: Mapping[str, int]
 
 
 def prepare(source: Source, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Prepared:
@@ -158,14 +163,16 @@ class _Pass:
         if self.opset >= FIRST_OPSET:
             nodes = needed(canonical_reshapes(nodes, shapes, self.constants), outputs)
         nodes = AffineFolding(shapes, self.constants, outputs).run(nodes)
+        limits = index_limits(nodes, self.types, inputs.keys())
         nodes = with_bounded_indices(nodes, self.types, self.constants)
+        nodes = with_total_arithmetic(nodes, self.types, self.constants)
         used = {name for node in nodes for name in node.input} | set(outputs)
         graph = onnx.GraphProto(name=self.source.graph.name)
         graph.node.extend(nodes)
         graph.input.extend(helper.make_value_info(name, self.types[name]) for name in inputs)
         graph.output.extend(declared[name] for name in outputs)
         weights = {name: array for name, array in self.constants.items() if name in used}
-        return Prepared(graph, self.opset, weights)
+        return Prepared(graph, self.opset, weights, limits)
 
 
 def needed(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
