@@ -134,6 +134,7 @@ class Server:
         await self._grpc.stop(1.0)
         await self._metrics.stop()
         await self._repository.close()
+        await self._pool.close()
         await self._engine.stop()
 
     def _gauges(self) -> ServerGauges:
