@@ -58,7 +58,10 @@ class Server:
             mode=ControlMode(options.model_control_mode),
             load_models=options.load_model,
             options=ConfigOptions(
-                options.model_config_name, auto_complete=not options.disable_auto_complete_config
+                options.model_config_name,
+                auto_complete=not options.disable_auto_complete_config,
+                default_max_batch_size=options.default_max_batch_size,
+                gpus=options.gpus,
             ),
             poll_interval_s=options.repository_poll_secs,
             loads_at_once=options.model_load_thread_count,
