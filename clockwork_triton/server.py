@@ -20,6 +20,7 @@ from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
+from clockwork_triton.errors import ServerError
 from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.grpc_server import GrpcServer
@@ -113,8 +114,12 @@ class Server:
 
     async def _serve(self) -> int:
         """Loads the models and follows the repositories; returns only if the server has to end."""
-        with self._bars:
-            failures = await self._repository.start()
+        try:
+            with self._bars:
+                failures = await self._repository.start()
+        except ServerError as error:
+            log.error("cannot start: %s", error.message)
+            return 1
         show_models([_row(status) for status in self._repository.statuses()])
         for failure in failures:
             log.error("failed to load '%s': %s", failure.name, failure.reason)
