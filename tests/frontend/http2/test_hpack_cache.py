@@ -65,7 +65,17 @@ def test_literals_that_are_not_indexed_change_nothing(first: int) -> None:
 
 @pytest.mark.parametrize(
     "block",
-    [b"\x80", b"\xff", b"\xfe", b"\x00", b"\x00\x05a", b"\x00\x01a", b"\x00\x01a\x05b", b"\x04", b"\x10\x00\x85a"],
+    [
+        b"\x80",
+        b"\xff",
+        b"\xfe",
+        b"\x00",
+        b"\x00\x05a",
+        b"\x00\x01a",
+        b"\x00\x01a\x05b",
+        b"\x04",
+        b"\x10\x00\x85a",
+    ],
 )
 def test_malformed_blocks(block: bytes) -> None:
     with pytest.raises(ConnectionFault) as caught:
@@ -77,7 +87,11 @@ names = st.sampled_from(["a", "request-id", ":path", "x" * 130, "content-type"])
 values = st.one_of(st.text("abc019~ ", max_size=20), st.just("v" * 200), st.just(""))
 
 
-@given(st.lists(st.tuples(st.lists(st.tuples(names, values, st.booleans()), max_size=6), st.booleans()), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.lists(st.tuples(names, values, st.booleans()), max_size=6), st.booleans()), max_size=12
+    )
+)
 def test_it_decodes_as_the_library_does(blocks: list[tuple[list[tuple[str, str, bool]], bool]]) -> None:
     encoder, reference = hpack.Encoder(), hpack.Decoder()
     decoder = HeaderDecoder(Parser(), 100_000)
