@@ -26,12 +26,6 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
             self._nodes[name] = relax.const(tensor)
         super()._parse_graph_initializers(graph)
 
-    def _convert_operator(self, op_name: str, *arguments: Any) -> Any:
-        try:
-            return super()._convert_operator(op_name, *arguments)
-        except Exception as error:  # TVM raises whatever its importer stumbles upon
-            raise ConversionError(f"TVM cannot import operator {op_name}: {error!r}") from error
-
 
 def import_model(graph: onnx.GraphProto, opset: int, weights: Mapping[str, Any]) -> tvm.IRModule:
     """A graph with static input shapes as Relax: `main` takes its inputs in order, returns its outputs.
@@ -42,7 +36,5 @@ def import_model(graph: onnx.GraphProto, opset: int, weights: Mapping[str, Any])
     check_operators(graph.node, onnx_frontend._get_convert_map())
     try:
         return _Importer(weights).from_onnx(graph, opset)
-    except ConversionError:
-        raise
-    except Exception as error:  # as above
+    except Exception as error:  # TVM raises whatever its importer stumbles upon
         raise ConversionError(f"TVM cannot import the model: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,7 @@ def signature_from_json(document: dict[str, Any]) -> Signature:
         )
 
     return Signature(tensors("inputs"), tensors("outputs"))
+
+
+def line(**document: Any) -> bytes:
+    return json.dumps(document).encode() + b"\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-from tvm import relax
+
+from converters.schedules.pipeline import cpu_passes, cuda_passes
 
 
 def pipeline(target: tvm.target.Target) -> Any:
@@ -15,25 +16,5 @@ def pipeline(target: tvm.target.Target) -> Any:
     `main` holds only calls of scheduled PrimFuncs (`R.call_tir`), reshapes, tuples and constants; anything
     computed from constants alone has become a constant. Run it under `target`.
     """
-    passes = [
-        relax.transform.DecomposeOpsForInference(),
-        relax.transform.CanonicalizeBindings(),
-        *relax.pipeline.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(),
-        relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FoldConstant(),
-        relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
-        relax.transform.RewriteDataflowReshape(),
-        relax.transform.DeadCodeElimination(),
-    ]
-    if target.kind.name == "cuda":
-        from tvm.s_tir import dlight
-
-        gpu = dlight.gpu
-        passes.append(
-            dlight.ApplyDefaultSchedule(
-                gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()
-            )
-        )
+    passes = cuda_passes(target) if target.kind.name == "cuda" else cpu_passes(target)
     return tvm.ir.transform.Sequential(passes)

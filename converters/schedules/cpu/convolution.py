@@ -1,0 +1,199 @@
+"""Direct convolution over blocked layouts, a tile of one image row of some output blocks at a time.
+
+    data    [N, C/v, *spatial, v], or [N, C, *spatial] for the few channels of an image
+    weight  [K/v, C/G/v, *kernel, v in, v out], or [K/v, C/G, *kernel, 1, v out]
+    bias    [K/v, v]
+    output  [N, K/v, *spatial, v]
+
+A tile of neighbouring output pixels times some output blocks stays in registers over the whole reduction.
+Tiles that meet the left or right border are written out apart and leave out the multiplications outside the
+image; the rows outside it are left out by loop bounds. So no padded copy of the input exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from math import prod
+
+from converters.schedules.cpu.kernel import Buffer, Expr, Kernel, Sink, minimum, splat
+from converters.schedules.cpu.tiles import best_tile, runs
+from converters.schedules.cpu.window import Window
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """`groups` sets of `out_blocks` output blocks read `in_channels` neighbouring channels each.
+
+    They are the convolution's groups where those are whole blocks. Elsewhere a set is a single block, which
+    reads the channels of every group that it has a part in; zeros in the weight keep these apart.
+    """
+
+    batch: int
+    channels: int
+    in_channels: int
+    group_inputs: int
+    group_outputs: int
+    groups: int
+    out_blocks: int
+    window: Window
+    blocked: bool
+
+    @classmethod
+    def of(
+        cls,
+        batch: int,
+        channels: int,
+        filters: int,
+        groups: int,
+        window: Window,
+        lanes: int,
+        *,
+        blocked: bool,
+    ) -> Convolution:
+        inputs, outputs = channels // groups, filters // groups
+        blocks = -(-filters // lanes)
+        if groups == 1:
+            return cls(batch, channels, channels, inputs, outputs, 1, blocks, window, blocked)
+        if outputs % lanes == 0:
+            return cls(batch, channels, inputs, inputs, outputs, groups, outputs // lanes, window, blocked)
+        ends = [min((block + 1) * lanes, filters) for block in range(blocks)]
+        spans = [(end - 1) // outputs - block * lanes // outputs + 1 for block, end in enumerate(ends)]
+        return cls(batch, channels, max(spans) * inputs, inputs, outputs, blocks, 1, window, blocked)
+
+    def first_channel(self, group: Expr, lanes: int) -> Expr:
+        """Where the input channels of a set begin."""
+        if self.groups == 1:
+            return 0
+        first = group * self.out_blocks * lanes // self.group_outputs * self.group_inputs
+        last = self.channels - self.in_channels
+        return minimum(first, last)
+
+    def inner(self, lanes: int) -> int:
+        """How many input channels the kernel takes at a time: blocks, if every set is whole blocks."""
+        aligned = self.groups == 1 or self.group_inputs % lanes == 0
+        return lanes if self.blocked and aligned else 1
+
+
+@dataclass(frozen=True)
+class Operands:
+    data: Buffer
+    weight: Buffer
+    bias: Buffer
+
+
+def emit(kernel: Kernel, conv: Convolution, operands: Operands, sink: Sink, *, flat: bool) -> None:
+    """Writes the loops. `flat`: the sink takes all pixels as one row."""
+    if flat and conv.window.is_pointwise:
+        conv = replace(conv, window=conv.window.flattened())
+    _Nest(kernel, conv, operands, sink).emit()
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """`size` pixels from `column` on, in the rows at `outer` of an image, of some output blocks."""
+
+    image: Expr
+    group: Expr
+    blocks: Sequence[Expr]
+    outer: Sequence[Expr]
+    column: Expr
+    size: int
+    interior: bool
+    sums: Sequence[Sequence[Buffer]] = ()
+
+
+@dataclass(frozen=True)
+class _Nest:
+    kernel: Kernel
+    conv: Convolution
+    operands: Operands
+    sink: Sink
+
+    def emit(self) -> None:
+        """Output blocks go in chunks whose weights stay in the second-level cache while the image passes."""
+        conv, kernel, window = self.conv, self.kernel, self.conv.window
+        rows, vectors = best_tile(kernel.machine, window.output[-1], conv.out_blocks)
+        panel = vectors * kernel.lanes * conv.in_channels * prod(window.kernel) * 4
+        limit = max(1, kernel.machine.l2 // 2 // panel)
+        for cut in runs(conv.out_blocks, vectors):
+            chunk = max(size for size in range(1, min(limit, cut.count) + 1) if cut.count % size == 0)
+            with ExitStack() as loops:
+                group = loops.enter_context(kernel.loop(conv.groups, name="g"))
+                far = loops.enter_context(kernel.loop(cut.count // chunk, name="ko"))
+                image = loops.enter_context(kernel.loop(conv.batch, name="n"))
+                outer = [loops.enter_context(kernel.loop(size, name="p")) for size in window.output[:-1]]
+                near = loops.enter_context(kernel.loop(chunk, name="ki"))
+                first = group * conv.out_blocks + cut.begin + (far * chunk + near) * cut.size
+                blocks = [first + j for j in range(cut.size)]
+                for run, interior in window.classify(runs(window.output[-1], rows)):
+                    with kernel.loop(run.count, name="q") as number:
+                        column = run.begin + number * run.size
+                        self._tile(_Tile(image, group, blocks, outer, column, run.size, interior))
+
+    def _tile(self, tile: _Tile) -> None:
+        kernel, lanes = self.kernel, self.kernel.lanes
+        sums = [[kernel.local(lanes) for _ in range(tile.size)] for _ in tile.blocks]
+        for block, row in zip(tile.blocks, sums, strict=True):
+            start = kernel.bind(kernel.load(self.operands.bias, (block, 0), lanes))
+            for total in row:
+                kernel.store(total, (0,), start)
+        self._reduce(replace(tile, sums=sums))
+        for block, row in zip(tile.blocks, sums, strict=True):
+            for i, total in enumerate(row):
+                index = (tile.image, block, *tile.outer, tile.column + i, 0)
+                self.sink(kernel.load(total, (0,), lanes), index)
+
+    def _reduce(self, tile: _Tile) -> None:
+        kernel, window = self.kernel, self.conv.window
+        per_block = self.conv.inner(kernel.lanes)
+        for run in runs(self.conv.in_channels, per_block):
+            with ExitStack() as loops:
+                block = run.begin // per_block + loops.enter_context(kernel.loop(run.count, name="c"))
+                taps = []
+                for axis, position in enumerate(tile.outer):
+                    first, end = window.taps(axis, position)
+                    taps.append(loops.enter_context(kernel.loop(end - first, begin=first, name="r")))
+                self._row(tile, block, run.size, taps)
+
+    def _row(self, tile: _Tile, block: Expr, channels: int, taps: list[Expr]) -> None:
+        kernel, window = self.kernel, self.conv.window
+        pixels = range(tile.size)
+        if tile.interior:
+            with kernel.loop(window.kernel[-1], name="s") as s, kernel.loop(channels, name="ci") as c:
+                self._step(tile, pixels, block, [*taps, s], c)
+            return
+        for s in range(window.kernel[-1]):
+            inside = [i for i in pixels if window.inside(-1, tile.column + i, s)]
+            if inside:
+                with kernel.loop(channels, name="ci") as c:
+                    self._step(tile, inside, block, [*taps, s], c)
+
+    def _step(self, tile: _Tile, pixels: Sequence[int], block: Expr, taps: list[Expr], c: Expr) -> None:
+        """One channel's and one tap's share in the sums of `pixels`."""
+        kernel, window = self.kernel, self.conv.window
+        lanes = kernel.lanes
+        weights = [
+            kernel.bind(kernel.load(self.operands.weight, (out, block, *taps, c, 0), lanes))
+            for out in tile.blocks
+        ]
+        rows = [window.source(axis, position, taps[axis]) for axis, position in enumerate(tile.outer)]
+        channel, inner = self._channel(tile.group, block, c)
+        for i in pixels:
+            column = window.source(-1, tile.column + i, taps[-1])
+            index = (tile.image, channel, *rows, column, *inner)
+            value = kernel.bind(splat(kernel.load(self.operands.data, index), lanes))
+            for weight, sums in zip(weights, tile.sums, strict=True):
+                total = kernel.load(sums[i], (0,), lanes)
+                kernel.store(sums[i], (0,), kernel.fma(value, weight, total))
+
+    def _channel(self, group: Expr, block: Expr, c: Expr) -> tuple[Expr, tuple[Expr, ...]]:
+        """An input channel of a set as an index before, and one behind, the spatial ones."""
+        conv, lanes = self.conv, self.kernel.lanes
+        first = conv.first_channel(group, lanes)
+        if conv.inner(lanes) > 1:
+            return first // lanes + block, (c,)
+        if not conv.blocked:
+            return first + block, ()
+        return (first + block) // lanes, ((first + block) % lanes,)

@@ -1,0 +1,60 @@
+"""Transpositions, into and out of blocks among them: what is contiguous changes, a tile at a time."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from converters.schedules.cpu.elements import Operand
+from converters.schedules.cpu.kernel import Expr, Kernel, Sink, splat
+from converters.schedules.cpu.shuffles import transposed
+from converters.schedules.cpu.tiles import runs
+
+Shape = tuple[int, ...]
+
+
+def emit_view(kernel: Kernel, shape: Shape, source: Operand, sink: Sink) -> None:
+    """Hands the sink every element of `shape`, vectors along the last axis of what `source` has there."""
+    last = len(shape) - 1
+    near = [axis for axis in range(last) if source.strides[axis] == 1 and shape[axis] > 1]
+    if source.strides[last] <= 1 or not near or shape[last] < 2:
+        _copy(kernel, shape, source, sink)
+    else:
+        _swap(kernel, shape, near[-1], source, sink)
+
+
+def _copy(kernel: Kernel, shape: Shape, source: Operand, sink: Sink) -> None:
+    lanes = kernel.lanes
+    with ExitStack() as loops:
+        outer = [loops.enter_context(kernel.loop(extent, name="i")) for extent in shape[:-1]]
+        for run in runs(shape[-1], lanes):
+            with kernel.loop(run.count, name="v") as number:
+                index = (*outer, run.begin + number * lanes)
+                sink(source.load(kernel, index, lanes, run.size), index, run.size)
+
+
+def _swap(kernel: Kernel, shape: Shape, near: int, source: Operand, sink: Sink) -> None:
+    """`near`: the axis along which the source is contiguous."""
+    lanes = kernel.lanes
+    strides = list(source.strides)
+    strides[near], strides[-1] = strides[-1], strides[near]
+    turned = Operand(source.buffer, tuple(strides), source.begin)
+    with ExitStack() as loops:
+        index: list[Expr] = [0] * len(shape)
+        for axis in range(len(shape) - 1):
+            if axis != near:
+                index[axis] = loops.enter_context(kernel.loop(shape[axis], name="i"))
+        for across in runs(shape[-1], lanes):
+            for along in runs(shape[near], lanes):
+                with (
+                    kernel.loop(across.count, name="r") as r,
+                    kernel.loop(along.count, name="s") as s,
+                ):
+                    row, column = across.begin + r * lanes, along.begin + s * lanes
+                    vectors = []
+                    for i in range(lanes):
+                        index[near], index[-1] = row + i, column
+                        value = turned.load(kernel, index, lanes, along.size) if i < across.size else None
+                        vectors.append(splat(0.0, lanes) if value is None else kernel.bind(value))
+                    for j, vector in enumerate(transposed(kernel, vectors)[: along.size]):
+                        index[near], index[-1] = column + j, row
+                        sink(vector, tuple(index), across.size)

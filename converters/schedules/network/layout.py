@@ -1,0 +1,249 @@
+"""Puts images into blocked layout, from the first convolution on to where nothing more wants it.
+
+A blocked tensor of [N, C, *spatial] is [N, C/v, *spatial, v]: v channels, as many as a vector has lanes, lie
+side by side, so a convolution reads and writes whole vectors at every pixel. Where v does not divide C the
+last block is filled up with lanes whose values nothing depends on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.schedules.cpu.pooling import Pooling
+from converters.schedules.cpu.window import Window
+from converters.schedules.network import ops
+from converters.schedules.network.builder import Builder
+from converters.schedules.network.graph import Array, Network, Node, Shape, Tensor
+
+
+@dataclass(frozen=True)
+class Block:
+    """[N, C, *spatial], or [N, *spatial, C] if `channels_last`, into blocks."""
+
+    channels_last: bool = False
+
+
+@dataclass(frozen=True)
+class Unblock:
+    """The inverse of Block."""
+
+    channels_last: bool = False
+
+
+@dataclass(frozen=True)
+class BlockedAverage:
+    """ChannelAverage of a blocked tensor of so many channels."""
+
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True)
+class BlockedShuffle:
+    """ChannelShuffle of a blocked tensor of so many channels."""
+
+    channels: int
+    groups: int
+
+
+def blocked_shape(shape: Shape, lanes: int) -> Shape:
+    return (shape[0], -(-shape[1] // lanes), *shape[2:], lanes)
+
+
+def block(data: Array, lanes: int) -> Array:
+    """A constant in blocks; filled up with zeros."""
+    channels = data.shape[1]
+    fill = -channels % lanes
+    if fill:
+        data = np.pad(data, [(0, 0), (0, fill), *[(0, 0)] * (data.ndim - 2)])
+    split = data.reshape(data.shape[0], -1, lanes, *data.shape[2:])
+    return np.ascontiguousarray(np.moveaxis(split, 2, -1))
+
+
+def assign_layouts(network: Network, lanes: int) -> Network:
+    return _Layouts(network, lanes).run()
+
+
+class _Layouts(Builder):
+    """Rewrites a network; a tensor of the old one exists in the new one plain, blocked or both."""
+
+    def __init__(self, source: Network, lanes: int) -> None:
+        super().__init__()
+        self.lanes = lanes
+        self._source = source
+        self._plain: dict[Tensor, Tensor] = {tensor: tensor for tensor in source.inputs}
+        self._blocked: dict[Tensor, Tensor] = {}
+        self._channels_last: dict[Tensor, Tensor] = {}
+
+    def run(self) -> Network:
+        for node in self._source.nodes:
+            handler = getattr(self, f"_{type(node.op).__name__.lower()}", None)
+            if handler is None or not handler(node):
+                self._keep(node)
+        outputs = tuple(map(self.plain, self._source.outputs))
+        return Network(self.nodes, self._source.inputs, outputs).pruned()
+
+    def is_blocked(self, tensor: Tensor) -> bool:
+        return tensor in self._blocked
+
+    def plain(self, tensor: Tensor) -> Tensor:
+        """The tensor as it is in the source."""
+        if tensor.data is not None or tensor in self._plain:
+            return self._plain.get(tensor, tensor)
+        if tensor in self._channels_last:
+            axes = (0, tensor.rank - 1, *range(1, tensor.rank - 1))
+            result = self.transpose(self._channels_last[tensor], axes)
+        elif tensor in self._blocked:
+            result = self._unblock(tensor)
+        else:
+            return tensor  # bound outside the network
+        self._plain[tensor] = result
+        return result
+
+    def _unblock(self, tensor: Tensor, *, channels_last: bool = False) -> Tensor:
+        source = self._blocked[tensor]
+        shape = tensor.shape if not channels_last else (tensor.shape[0], *tensor.shape[2:], tensor.shape[1])
+        single = tensor.size == tensor.shape[0] * tensor.shape[1]
+        if single and tensor.shape[1] % self.lanes == 0:
+            return self.reshape(source, shape)
+        return self.emit(Unblock(channels_last), [source], shape)
+
+    def blocked(self, tensor: Tensor) -> Tensor:
+        """The tensor in blocks."""
+        if tensor in self._blocked:
+            return self._blocked[tensor]
+        if tensor.data is not None:
+            result = Tensor.constant(block(tensor.data, self.lanes))
+        else:
+            shape = blocked_shape(tensor.shape, self.lanes)
+            source = self._channels_last.get(tensor)
+            if (
+                tensor.size == shape[0] * shape[1] * self.lanes
+                and tensor.size == tensor.shape[0] * tensor.shape[1]
+            ):
+                result = self.reshape(self.plain(tensor), shape)
+            elif source is not None:
+                result = self.emit(Block(channels_last=True), [source], shape)
+            else:
+                result = self.emit(Block(), [self.plain(tensor)], shape)
+        self._blocked[tensor] = result
+        return result
+
+    def _keep(self, node: Node) -> None:
+        inputs = tuple(map(self.plain, node.inputs))
+        self.nodes.append(Node(node.op, inputs, node.outputs))
+        self._plain.update({tensor: tensor for tensor in node.outputs})
+
+    def _emit_blocked(self, node: Node, op: object, inputs: list[Tensor]) -> bool:
+        self._blocked[node.output] = self.emit(op, inputs, blocked_shape(node.output.shape, self.lanes))
+        return True
+
+    def _convolve(self, node: Node) -> bool:
+        from converters.schedules.network.convolutions import lower_convolution
+
+        self._blocked[node.output] = lower_convolution(self, node)
+        return True
+
+    def _pool(self, node: Node) -> bool:
+        (data,) = node.inputs
+        batch, channels, *spatial = data.shape
+        op = node.op
+        window = Window(tuple(spatial), node.output.shape[2:], op.kernel, op.strides, op.dilations, op.pads)
+        pool = Pooling(op.kind, batch, -(-channels // self.lanes), window, op.counted)
+        return self._emit_blocked(node, pool, [self.blocked(data)])
+
+    def _channelaverage(self, node: Node) -> bool:
+        (data,) = node.inputs
+        return self._emit_blocked(node, BlockedAverage(data.shape[1], node.op.size), [self.blocked(data)])
+
+    def _channelshuffle(self, node: Node) -> bool:
+        (data,) = node.inputs
+        return self._emit_blocked(node, BlockedShuffle(data.shape[1], node.op.groups), [self.blocked(data)])
+
+    def _matmul(self, node: Node) -> bool:
+        """A constant right operand is packed into vectors of columns."""
+        left, right = node.inputs
+        if right.data is None or any(n != 1 for n in right.shape[:-2]) or node.op.right is not None:
+            return False
+        matrix: Array = right.data.reshape(right.shape[-2:])
+        fill = -matrix.shape[1] % self.lanes
+        if fill:
+            matrix = np.pad(matrix, [(0, 0), (0, fill)])
+        packed = matrix.reshape(matrix.shape[0], -1, self.lanes).transpose(1, 0, 2)
+        weight = Tensor.constant(np.ascontiguousarray(packed, np.float32))
+        op = ops.Matmul(node.op.left, ops.PACKED, node.op.output)
+        self.nodes.append(Node(op, (self.plain(left), weight), node.outputs))
+        self._plain[node.output] = node.output
+        return True
+
+    def _pointwise(self, node: Node) -> bool:
+        shape = node.output.shape
+        if not any(self.is_blocked(x) and x.shape == shape and x not in self._plain for x in node.inputs):
+            return False
+        inputs = [self._broadcast_blocked(tensor, len(shape)) for tensor in node.inputs]
+        return self._emit_blocked(node, node.op, inputs)
+
+    def _broadcast_blocked(self, tensor: Tensor, rank: int) -> Tensor:
+        """An input of a blocked operation: in blocks, or with one channel for all."""
+        shape = (1,) * (rank - tensor.rank) + tensor.shape
+        if shape[1] == 1:
+            return self.reshape(self.plain(tensor), (*shape, 1))
+        if tensor.shape == shape:
+            return self.blocked(tensor)
+        wider = self.reshape(self.plain(tensor), shape)
+        self._plain[wider] = wider
+        return self.blocked(wider)
+
+    def _reduce(self, node: Node) -> bool:
+        (data,) = node.inputs
+        if not self.is_blocked(data) or min(node.op.axes) < 2:
+            return False
+        return self._emit_blocked(node, node.op, [self.blocked(data)])
+
+    def _concat(self, node: Node) -> bool:
+        """Channels are joined in blocks as long as every part but the last is whole blocks."""
+        parts = node.inputs
+        if not any(map(self.is_blocked, parts)):
+            return False
+        if node.op.axis == 1 and any(part.shape[1] % self.lanes for part in parts[:-1]):
+            return False
+        return self._emit_blocked(node, node.op, [self.blocked(part) for part in parts])
+
+    def _slice(self, node: Node) -> bool:
+        (data,) = node.inputs
+        begins, strides, count = node.op.begins, node.op.strides, node.output.shape
+        if not self.is_blocked(data) or data.rank < 3:
+            return False
+        whole = begins[1] == 0 and count[1] == data.shape[1]
+        aligned = begins[1] % self.lanes == 0 and (
+            count[1] % self.lanes == 0 or begins[1] + count[1] == data.shape[1]
+        )
+        if not whole and not (aligned and strides[1] == 1):
+            return False
+        first = (begins[0], begins[1] // self.lanes, *begins[2:], 0)
+        shape = blocked_shape(count, self.lanes)
+        self._blocked[node.output] = self.slice(self.blocked(data), first, (*strides, 1), shape)
+        return True
+
+    def _reshape(self, node: Node) -> bool:
+        """Spatial axes may be joined or split inside the blocks."""
+        (data,) = node.inputs
+        old, new = data.shape, node.output.shape
+        if not self.is_blocked(data) or data in self._plain or old[:2] != new[:2] or len(new) < 3:
+            return False
+        self._blocked[node.output] = self.reshape(self.blocked(data), blocked_shape(new, self.lanes))
+        return True
+
+    def _transpose(self, node: Node) -> bool:
+        """Channels go from behind the batch to the end, or back."""
+        (data,) = node.inputs
+        to_last = (0, *range(2, data.rank), 1)
+        if node.op.axes == to_last and self.is_blocked(data) and data not in self._plain:
+            self._plain[node.output] = self._unblock(data, channels_last=True)
+            return True
+        if node.op.axes == (0, data.rank - 1, *range(1, data.rank - 1)) and data.rank >= 3:
+            self._channels_last[node.output] = self.plain(data)
+            return True
+        return False

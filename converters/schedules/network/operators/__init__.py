@@ -1,0 +1,15 @@
+"""Relax operators in terms of `network.ops`, by Relax's name without "relax."."""
+
+from __future__ import annotations
+
+from converters.schedules.network.operators import pointwise, reductions, shapes, windows
+from converters.schedules.network.operators.arguments import Arguments, Translation
+
+__all__ = ["TRANSLATIONS", "Arguments", "Translation"]
+
+TRANSLATIONS: dict[str, Translation] = {
+    **pointwise.TRANSLATIONS,
+    **reductions.TRANSLATIONS,
+    **shapes.TRANSLATIONS,
+    **windows.TRANSLATIONS,
+}
