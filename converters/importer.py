@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from converters.request import ConversionError
+from converters.source import Array
 from converters.support import check_operators
 
 
@@ -25,6 +27,29 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         for name, tensor in self._weights.items():
             self._nodes[name] = relax.const(tensor)
         super()._parse_graph_initializers(graph)
+
+<<<<<<< HEAD
+=======
+    def _convert_operator(self, op_name: str, inputs: Any, attributes: Any, opset: int) -> Any:
+        try:
+            if op_name == "Gather" and _picks(*inputs[:2]):
+                return _take(inputs[0], inputs[1].value.numpy(), attributes.get("axis", 0))
+            return super()._convert_operator(op_name, inputs, attributes, opset)
+        except Exception as error:  # TVM raises whatever its importer stumbles upon
+            raise ConversionError(f"TVM cannot import operator {op_name}: {error!r}") from error
+
+>>>>>>> converters
+
+def _picks(data: Any, indices: Any) -> bool:
+    """Whether a Gather takes known places of a tensor."""
+    return isinstance(indices, tvm.ir.GenericConst) and isinstance(data.ty, relax.TensorType)
+
+
+def _take(data: Any, indices: Array, axis: int) -> Any:
+    """A Gather by constant indices, made non-negative here. TVM's importer does it with three operators,
+    each of which FoldConstant compiles and runs: seconds for an unrolled layer."""
+    size, indices = int(data.ty.shape[axis]), indices.astype(np.int64)
+    return relax.op.take(data, relax.const(indices % size), axis, mode="fast")
 
 
 def import_model(graph: onnx.GraphProto, opset: int, weights: Mapping[str, Any]) -> tvm.IRModule:

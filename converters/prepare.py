@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from converters.affine import AffineFolding
 from converters.bounds import with_bounded_indices
 from converters.evaluate import evaluate, is_pure
+from converters.recurrent import GATES, unroll
 from converters.request import ConversionError
 from converters.reshapes import FIRST_OPSET, canonical_reshapes
 from converters.source import Array, Source, aligned
@@ -78,6 +79,8 @@ class _Pass:
             self._inline(node)
         elif _is_identity(node, self.constants):
             self.renamed[node.output[0]] = node.input[0]
+        elif node.op_type in GATES and (shape := self._shape(node.input[0])) is not None:
+            self._unroll(node, shape)
         elif (values := self._fold(node)) is not None:
             for name, array in zip(filter(None, node.output), values, strict=True):
                 self.constant(name, array)
@@ -95,6 +98,14 @@ class _Pass:
             self.node(inner)
         for name, result in zip(node.output, branch.output, strict=True):
             self.renamed[name] = self.renamed.get(result.name, result.name)
+
+    def _unroll(self, node: onnx.NodeProto, shape: tuple[int, ...]) -> None:
+        dtype = helper.tensor_dtype_to_np_dtype(self.types[node.input[0]].tensor_type.elem_type)
+        built = unroll(node, shape, dtype, self.constants)
+        for name, array in built.constants.items():
+            self.constant(name, aligned(array))
+        for inner in built.nodes:
+            self.node(inner)
 
     def _fold(self, node: onnx.NodeProto) -> list[Array] | None:
         """The node's outputs if they do not depend on the inputs."""
