@@ -28,8 +28,6 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
             self._nodes[name] = relax.const(tensor)
         super()._parse_graph_initializers(graph)
 
-<<<<<<< HEAD
-=======
     def _convert_operator(self, op_name: str, inputs: Any, attributes: Any, opset: int) -> Any:
         try:
             if op_name == "Gather" and _picks(*inputs[:2]):
@@ -38,7 +36,6 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         except Exception as error:  # TVM raises whatever its importer stumbles upon
             raise ConversionError(f"TVM cannot import operator {op_name}: {error!r}") from error
 
->>>>>>> converters
 
 def _picks(data: Any, indices: Any) -> bool:
     """Whether a Gather takes known places of a tensor."""
@@ -61,5 +58,7 @@ def import_model(graph: onnx.GraphProto, opset: int, weights: Mapping[str, Any])
     check_operators(graph.node, onnx_frontend._get_convert_map())
     try:
         return _Importer(weights).from_onnx(graph, opset)
-    except Exception as error:  # TVM raises whatever its importer stumbles upon
+    except ConversionError:
+        raise
+    except Exception as error:  # as above
         raise ConversionError(f"TVM cannot import the model: {error}") from error
