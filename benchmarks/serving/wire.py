@@ -50,11 +50,11 @@ class Connection(asyncio.Protocol):
     """When it breaks, every call that is open is answered UNAVAILABLE, and so is every later one."""
 
     def __init__(self, authority: str, path: str) -> None:
-        headers = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority)]
-        headers += [("te", "trailers"), ("content-type", "application/grpc")]
-        encoder = hpack.Encoder()
-        encoder.header_table_size = 0
-        self._request_block = bytes(encoder.encode(headers, huffman=False))
+        fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority)]
+        fields += [("te", "trailers"), ("content-type", "application/grpc")]
+        # Not to be indexed, so that the block means the same every time.
+        unindexed = [hpack.NeverIndexedHeaderTuple(*field) for field in fields]
+        self._request_block = bytes(hpack.Encoder().encode(unindexed, huffman=False))
         self._decoder = hpack.Decoder()
         self._blocks: dict[bytes, dict[bytes, bytes]] = {}
         self._transport: asyncio.Transport | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +112,16 @@ class Manifest:
 
     def slot(self, batch_size: int) -> Slot:
         """The layout of an I/O slot for `batch_size` rows, the same on both sides of the transport."""
+        if batch_size not in self._slots:
+            self._slots[batch_size] = self._lay_out(batch_size)
+        return self._slots[batch_size]
+
+    @cached_property
+    def _slots(self) -> dict[int, Slot]:
+        """Every request asks for the layout of its batch."""
+        return {}
+
+    def _lay_out(self, batch_size: int) -> Slot:
         offset = 0
         places: list[int] = []
         for tensor in (*self.inputs, *self.outputs):
