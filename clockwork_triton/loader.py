@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +30,8 @@ class ArtifactLoader:
         self._pool = pool
         self._engine = engine
         self._progress = progress
+        self.load_seconds: dict[tuple[str, int], float] = {}
+        """How long the last load of each version took."""
 
     async def inspect(self, onnx: Path) -> Signature:
         try:
@@ -36,23 +40,32 @@ class ArtifactLoader:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
 
     async def load(self, source: ModelSource) -> LoadedModel:
+        begin = time.monotonic()
+        loaded = await self._load(source)
+        self.load_seconds[source.name, source.version] = time.monotonic() - begin
+        return loaded
+
+    async def _load(self, source: ModelSource) -> LoadedModel:
         try:
             artifact = await self._pool.convert(conversion_request(source), self._progress)
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
         model_id = await self._engine.register_model(source.name, artifact)
         try:
-            manifest = Manifest.read(artifact)
-            estimates = {}
-            for kind in sorted({worker.device_kind for worker in self._engine.workers.values()}):
-                profile = Profile.read(artifact, kind)
-                if profile is None or profile.infer.keys() != manifest.variants.keys():
-                    profile = await self._measure(model_id, manifest, kind)
-                    profile.write(artifact)
-                estimates[kind] = _estimate(profile)
+            return await self._schedule(model_id, artifact)
         except BaseException:
             await self._engine.retire_model(model_id)
             raise
+
+    async def _schedule(self, model_id: int, artifact: Path) -> LoadedModel:
+        manifest = await asyncio.to_thread(Manifest.read, artifact)
+        estimates = {}
+        for kind in self._engine.device_kinds:
+            profile = Profile.read(artifact, kind)
+            if profile is None or profile.infer.keys() != manifest.variants.keys():
+                profile = await self._measure(model_id, manifest, kind)
+                profile.write(artifact)
+            estimates[kind] = _estimate(profile)
         self._engine.schedule_model(model_id, estimates)
         slowest = max(estimates.values(), key=lambda estimate: estimate.load_ns)
         return LoadedModel(

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from clockwork_triton import __version__
 from clockwork_triton.console import ConversionBars, ModelRow, show_models
-from clockwork_triton.controller.actions import ActionKind
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
@@ -33,7 +32,7 @@ from clockwork_triton.repository.model import State
 from clockwork_triton.repository.plan import ConfigOptions
 from clockwork_triton.repository.repository import ControlMode, Repository
 from clockwork_triton.repository.status import VersionStatus
-from clockwork_triton.telemetry.gauges import ServerGauges, WorkerGauges
+from clockwork_triton.telemetry.gauges import ServerGauges
 from clockwork_triton.telemetry.statistics import Statistics
 from converters.pool import ConversionPool
 
@@ -53,9 +52,10 @@ class Server:
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
+        self._loader = ArtifactLoader(self._pool, self._engine, self._bars)
         self._repository = Repository(
             options.model_repository,
-            ArtifactLoader(self._pool, self._engine, self._bars),
+            self._loader,
             mode=ControlMode(options.model_control_mode),
             load_models=options.load_model,
             options=ConfigOptions(
@@ -82,26 +82,30 @@ class Server:
         self._metrics = MetricsServer(Metrics(self._plane, self._gauges).render)
 
     async def run(self) -> int:
-        """The exit status: 0 after a signal, 1 if the server could not start."""
+        """The exit status: 0 after a signal, 1 if the server could not start or had to end."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, _signalled, stop)
         try:
             await self._engine.start()
             await self._listen()
+            return await self._until(stop)
         except (OSError, RuntimeError) as error:
             log.error("cannot start: %s", error)
-            await self._shut_down()
             return 1
+        finally:
+            await self._shut_down()
+
+    async def _until(self, stop: asyncio.Event) -> int:
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        status = 0 if stop.is_set() else serving.result()
-        serving.cancel()
-        stopping.cancel()
-        await asyncio.gather(serving, stopping, return_exceptions=True)
-        await self._shut_down()
-        return status
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return 0 if stop.is_set() else serving.result()
+        finally:
+            serving.cancel()
+            stopping.cancel()
+            await asyncio.gather(serving, stopping, return_exceptions=True)
 
     async def _listen(self) -> None:
         options = self._options
@@ -141,27 +145,21 @@ class Server:
             await asyncio.wait_for(self._plane.drained(), self._options.exit_timeout_secs)
         await self._grpc.stop(1.0)
         await self._metrics.stop()
+        # The engine first: it tells all who wait for a worker that there is none any more.
+        await self._engine.stop()
         await self._repository.close()
         await self._pool.close()
-        await self._engine.stop()
 
     def _gauges(self) -> ServerGauges:
-        counters = self._engine.counters
-        workers = []
-        for process in self._engine.fleet:
-            number, hello = process.worker_id, process.hello
-            workers.append(
-                WorkerGauges(
-                    str(number),
-                    hello.device,
-                    self._engine.controller.pages_used(number) * hello.page_bytes,
-                    hello.pages * hello.page_bytes,
-                    counters.done[number, ActionKind.LOAD],
-                    counters.done[number, ActionKind.UNLOAD],
-                    counters.done[number, ActionKind.INFER],
-                )
-            )
-        return ServerGauges(tuple(workers), prediction_errors=counters.errors)
+        return ServerGauges(self._engine.gauges(), self._loader.load_seconds, self._engine.prediction_errors)
+
+
+def _signalled(stop: asyncio.Event) -> None:
+    """The first signal lets requests under way end, a second one does not wait for them."""
+    if stop.is_set():
+        log.error("Ending at once")
+        os._exit(1)
+    stop.set()
 
 
 def worker_options(options: ServeOptions) -> tuple[WorkerOptions, ...]:

@@ -21,6 +21,11 @@ def main(argv: Sequence[str]) -> int:
     from clockwork_triton.server import Server
 
     async def serve() -> int:
-        return await Server(options).run()
+        try:
+            server = Server(options)
+        except OSError as error:
+            logging.getLogger(__name__).error("cannot start: %s", error)
+            return 1
+        return await server.run()
 
     return asyncio.run(serve())

@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Outcome, Request, Status
@@ -19,6 +20,7 @@ from clockwork_triton.controller.commands import (
     ModelGone,
     SendAction,
     WakeAt,
+    WorkerStuck,
 )
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.events import (
@@ -35,15 +37,17 @@ from clockwork_triton.controller.events import (
 )
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
 from clockwork_triton.engine.fleet import Fleet
+from clockwork_triton.engine.journal import Journal
 from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.engine.worker_process import WorkerProcess
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ServerError
 from clockwork_triton.inference import InferenceAnswer, InferenceCall
-from clockwork_triton.telemetry.action_counters import ActionCounters
-from clockwork_triton.telemetry.action_log import ActionLog
-from clockwork_triton.telemetry.request_log import RequestLog
+from clockwork_triton.telemetry.gauges import WorkerGauges
+from clockwork_triton.telemetry.histogram import Histogram
 
 log = logging.getLogger(__name__)
+
+CALIBRATION_LIMIT_S = 300.0
 
 
 @dataclass(slots=True)
@@ -87,38 +91,59 @@ class Engine:
         self._request_ids = itertools.count(1)
         self._model_ids = itertools.count(1)
         self._wake: asyncio.TimerHandle | None = None
-        self._action_log = ActionLog(options.action_log) if options.action_log else None
-        self._request_log = RequestLog(options.request_log) if options.request_log else None
-        self._workers: dict[int, WorkerSpec] = {}
-        self.counters = ActionCounters()
+        self._journal = Journal(options, clock)
+        self._devices = [worker.device for worker in options.workers]
+        self._stopped = False
 
     async def start(self) -> None:
         await self._fleet.start()
 
     async def stop(self) -> None:
-        """Ends the workers; calls still waiting fail with UNAVAILABLE."""
+        """Ends the workers. Whoever still waits for something is told UNAVAILABLE, or that it is done."""
         await self._fleet.stop()
         if self._wake is not None:
             self._wake.cancel()
         for waiting in self._waiting.values():
-            if not waiting.future.done():
-                waiting.future.set_exception(ServerError(Code.UNAVAILABLE, "Server is stopping"))
-        for log_file in (self._action_log, self._request_log):
-            if log_file is not None:
-                log_file.close()
+            _fail(waiting.future)
+        for calibration in self._calibrations.values():
+            _fail(calibration)
+        for gone in self._gone.values():
+            if not gone.done():
+                gone.set_result(None)
+        self._stopped = True
+        self._journal.close()
 
     @property
-    def workers(self) -> Mapping[int, WorkerSpec]:
-        """The workers that are up."""
-        return self._workers
+    def device_kinds(self) -> Sequence[str]:
+        """The kinds of the workers, whether they are up or not."""
+        return sorted({spec.device_kind for spec in self._fleet.specs.values()})
 
     @property
-    def fleet(self) -> Fleet:
-        return self._fleet
+    def prediction_errors(self) -> Mapping[tuple[str, str], Histogram]:
+        return self._journal.counters.errors
 
-    @property
-    def controller(self) -> Controller:
-        return self._controller
+    def gauges(self) -> tuple[WorkerGauges, ...]:
+        """The state of every worker, for the metrics."""
+        counters = self._journal.counters
+        gauges = []
+        for number, spec in sorted(self._fleet.specs.items()):
+            process = self._fleet.get(number)
+            page_bytes = process.hello.page_bytes if process is not None else 0
+            gauges.append(
+                WorkerGauges(
+                    worker=str(number),
+                    device=self._devices[number],
+                    up=process is not None,
+                    restarts=self._fleet.restarts[number],
+                    memory_used_bytes=self._controller.pages_used(number) * page_bytes,
+                    memory_limit_bytes=spec.pages * page_bytes,
+                    loads=counters.done[number, ActionKind.LOAD],
+                    unloads=counters.done[number, ActionKind.UNLOAD],
+                    infers=counters.done[number, ActionKind.INFER],
+                    refused=counters.refused[number],
+                )
+            )
+        return tuple(gauges)
 
     async def infer(self, call: InferenceCall) -> InferenceAnswer:
         """See InferenceEngine."""
@@ -143,12 +168,15 @@ class Engine:
 
         ServerError with the worker's words if one of them cannot run it.
         """
-        manifest = Manifest.read(artifact)
+        manifest = await asyncio.to_thread(Manifest.read, artifact)
         model_id = next(self._model_ids)
-        errors = await self._fleet.register(model_id, artifact)
-        if errors:
+        try:
+            errors = await self._fleet.register(model_id, artifact)
+            if errors:
+                raise ServerError(Code.INVALID_ARG, f"a worker cannot run '{name}': {errors[0]}")
+        except BaseException:
             self._fleet.unregister(model_id)
-            raise ServerError(Code.INVALID_ARG, f"a worker cannot run '{name}': {errors[0]}")
+            raise
         self._manifests[model_id] = manifest
         self.schedule_model(model_id, {})
         return model_id
@@ -173,6 +201,8 @@ class Engine:
 
     async def retire_model(self, model_id: int) -> None:
         """Waits for the model's requests to end, then frees what it holds."""
+        if self._stopped:
+            return
         gone = self._gone[model_id] = asyncio.get_running_loop().create_future()
         self._handle(ModelRetired(model_id))
         await gone
@@ -194,6 +224,10 @@ class Engine:
                 calibration.set_result(command)
         elif isinstance(command, ModelGone):
             self._forget(command.model_id)
+        elif isinstance(command, WorkerStuck):
+            self._end_stuck(command.worker_id)
+        else:
+            raise AssertionError(f"unknown command {command}")
 
     def _forget(self, model_id: int) -> None:
         self._fleet.unregister(model_id)
@@ -221,21 +255,40 @@ class Engine:
         self._in_flight[action.action_id] = flight
         worker.send(action, flight.slot if flight.slot >= 0 else 0)
 
+    def _end_stuck(self, worker_id: int) -> None:
+        """Kills a worker whose action is overdue by far; the fleet starts another.
+
+        The times of a calibration are guesses at first, so it is given longer.
+        """
+        flights = [f for f in self._in_flight.values() if f.action.worker_id == worker_id]
+        if any(self._calibrating(flight.action.model_id) for flight in flights):
+            log.warning("worker %d takes long over a calibration", worker_id)
+            action_ids = {flight.action.action_id for flight in flights}
+            asyncio.get_running_loop().call_later(CALIBRATION_LIMIT_S, self._end_if, worker_id, action_ids)
+            return
+        process = self._fleet.get(worker_id)
+        if process is not None:
+            log.error("worker %d is stuck: its action is overdue by far. It is killed", worker_id)
+            process.kill()
+
+    def _end_if(self, worker_id: int, action_ids: set[int]) -> None:
+        process = self._fleet.get(worker_id)
+        if process is not None and action_ids <= self._in_flight.keys():
+            log.error("worker %d has been at a calibration for too long. It is killed", worker_id)
+            process.kill()
+
     def _result_arrived(self, worker: WorkerProcess, result: ActionResult) -> None:
         flight = self._in_flight.pop(result.action_id)
+        action = flight.action
         assert flight.worker is worker
         if flight.slot >= 0:
             if result.status is Status.OK:
                 self._collect(flight, result)
             worker.region.give_back(flight.slot)
+        name = self._manifests[action.model_id].name
+        calibrating = self._calibrating(action.model_id)
         self._handle(ResultArrived(result))
-        if not self._calibrating(flight.action.model_id):
-            self.counters.record(flight.action, result)
-        if self._action_log is not None:
-            manifest = self._manifests.get(flight.action.model_id)
-            name = manifest.name if manifest is not None else ""
-            pages = self._controller.pages_used(result.worker_id)
-            self._action_log.record(self._clock(), flight.action, result, name, pages)
+        self._journal.action(action, result, name, self._controller.pages_used(result.worker_id), calibrating)
 
     def _calibrating(self, model_id: int) -> bool:
         return any(model == model_id for model, _ in self._calibrations)
@@ -244,6 +297,8 @@ class Engine:
         action = flight.action
         manifest = self._manifests[action.model_id]
         for request_id, row in flight.row_of.items():
+            if request_id not in self._waiting:
+                continue  # given up while the worker was overdue
             call = self._waiting[request_id].call
             begin = self._clock()
             outputs = flight.worker.region.read_outputs(
@@ -262,32 +317,17 @@ class Engine:
     def _answer(self, answer: AnswerRequest) -> None:
         waiting = self._waiting.pop(answer.request_id)
         measured = self._answers.pop(answer.request_id, None)
-        if self._request_log is not None:
-            self._log_request(waiting.call, answer, measured)
-        if waiting.future.done():
-            return
-        if answer.outcome is Outcome.OK:
-            assert measured is not None
-            waiting.future.set_result(measured)
-        elif answer.outcome is Outcome.CANCELLED:
-            waiting.future.cancel()
-        else:
-            waiting.future.set_exception(_failure(answer))
-
-    def _log_request(
-        self, call: InferenceCall, answer: AnswerRequest, measured: InferenceAnswer | None
-    ) -> None:
-        assert self._request_log is not None
-        self._request_log.record(
-            self._manifests[call.model_id].name,
-            call.arrival_ns,
-            call.deadline_ns,
-            call.rows,
-            call.priority,
-            answer.outcome.value,
-            self._clock(),
-            measured.executed_rows if measured is not None else 0,
-        )
+        future = waiting.future
+        if not future.done():
+            if answer.outcome is Outcome.OK:
+                assert measured is not None
+                future.set_result(measured)
+            elif answer.outcome is Outcome.CANCELLED:
+                future.cancel()
+            else:
+                future.set_exception(_failure(answer))
+        name = self._manifests[waiting.call.model_id].name
+        self._journal.request(waiting.call, answer, measured, name)
 
     def _wake_at(self, time_ns: int) -> None:
         if self._wake is not None:
@@ -300,19 +340,22 @@ class Engine:
         self._handle(TimePassed())
 
     def _worker_joined(self, spec: WorkerSpec) -> None:
-        self._workers[spec.worker_id] = spec
         self._handle(WorkerJoined(spec))
 
     def _worker_lost(self, worker_id: int) -> None:
-        self._workers.pop(worker_id, None)
         for action_id in [i for i, f in self._in_flight.items() if f.action.worker_id == worker_id]:
             del self._in_flight[action_id]
         self._handle(WorkerLost(worker_id))
 
 
+def _fail(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(ServerError(Code.UNAVAILABLE, "Server is stopping"))
+
+
 def _failure(answer: AnswerRequest) -> ServerError:
     if answer.outcome is Outcome.REFUSED:
-        return ServerError(Code.UNAVAILABLE, "Request timeout expired")
+        return ServerError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
     if answer.outcome is Outcome.WORKER_LOST:
         return ServerError(Code.UNAVAILABLE, answer.message or "the worker of this request was lost")
     return ServerError(Code.INTERNAL, answer.message or "the device failed")

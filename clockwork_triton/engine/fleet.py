@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from clockwork_triton.controller.actions import ActionResult
@@ -39,15 +39,18 @@ class Fleet:
         self._live: dict[int, WorkerProcess] = {}
         self._artifacts: dict[int, Path] = {}
         self._restarts: set[asyncio.Task[None]] = set()
-        self.restart_count = 0
+        self.specs: dict[int, WorkerSpec] = {}
+        """As each worker last presented itself, whether it is up or not."""
+        self.restarts: Counter[int] = Counter()
 
     async def start(self) -> None:
-        """Starts every worker; RuntimeError if one does not come up."""
+        """Starts every worker; RuntimeError or OSError if one does not come up."""
         await asyncio.gather(*(self._launch(worker_id) for worker_id in range(len(self._options.workers))))
 
     async def stop(self) -> None:
         for task in self._restarts:
             task.cancel()
+        await asyncio.gather(*self._restarts, return_exceptions=True)
         workers = list(self._live.values())
         self._live.clear()
         await asyncio.gather(*(worker.stop() for worker in workers))
@@ -55,52 +58,73 @@ class Fleet:
     def __getitem__(self, worker_id: int) -> WorkerProcess:
         return self._live[worker_id]
 
-    def __iter__(self) -> Iterator[WorkerProcess]:
-        return iter(self._live.values())
+    def get(self, worker_id: int) -> WorkerProcess | None:
+        """The worker's process, None while it is down."""
+        return self._live.get(worker_id)
 
     async def register(self, model_id: int, artifact: Path) -> list[str]:
-        """Tells every live worker of the model; the reasons of those that cannot run it."""
+        """Tells every live worker of the model; the reasons of those that cannot run it.
+
+        A worker that dies meanwhile is no verdict: it is told again when it is back.
+        """
         self._artifacts[model_id] = artifact
-        errors = await asyncio.gather(*(worker.register(model_id, artifact) for worker in self))
-        return [error for error in errors if error]
+        workers = list(self._live.values())
+        verdicts = await asyncio.gather(*(worker.register(model_id, artifact) for worker in workers))
+        return [error for error in verdicts if error]
 
     def unregister(self, model_id: int) -> None:
-        self._artifacts.pop(model_id, None)
-        for worker in self:
-            worker.unregister(model_id)
+        if self._artifacts.pop(model_id, None) is not None:
+            for worker in self._live.values():
+                worker.unregister(model_id)
 
     async def _launch(self, worker_id: int) -> None:
         options = self._options.workers[worker_id]
         worker = WorkerProcess(worker_id, options, self._on_result, self._worker_lost)
-        spec = await worker.start(self._options.start_timeout_s)
-        known: set[int] = set()
-        while missing := self._artifacts.keys() - known:
-            for model_id in missing:
-                error = await worker.register(model_id, self._artifacts[model_id])
-                if error:
-                    log.error("worker %d cannot run model %d again: %s", worker_id, model_id, error)
-            known |= missing
+        try:
+            spec = await worker.start(self._options.start_timeout_s)
+            await self._tell_models(worker)
+            if worker.lost:
+                raise RuntimeError(f"worker {worker_id} ended while it was told the models")
+        except BaseException:
+            await worker.stop()
+            raise
         self._live[worker_id] = worker
+        self.specs[worker_id] = spec
         self._on_joined(spec)
+
+    async def _tell_models(self, worker: WorkerProcess) -> None:
+        """Registers every model, also those that come while this goes on, and forgets those that go."""
+        told: set[int] = set()
+        while missing := self._artifacts.keys() - told:
+            for model_id in sorted(missing):
+                told.add(model_id)
+                artifact = self._artifacts.get(model_id)
+                error = await worker.register(model_id, artifact) if artifact is not None else None
+                if error:
+                    log.error("worker %d cannot run model %d again: %s", worker.worker_id, model_id, error)
+        for model_id in told - self._artifacts.keys():
+            worker.unregister(model_id)
 
     def _worker_lost(self, worker: WorkerProcess, reason: str) -> None:
         if self._live.get(worker.worker_id) is not worker:
             return
         log.error("worker %d (%s) is lost: %s", worker.worker_id, worker.options.device, reason)
         del self._live[worker.worker_id]
-        self._on_lost(worker.worker_id)
         task = asyncio.create_task(self._restart(worker.worker_id))
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)
+        self._on_lost(worker.worker_id)
 
     async def _restart(self, worker_id: int) -> None:
         delay = self._options.restart_delay_s
         while True:
             await asyncio.sleep(delay)
-            with contextlib.suppress(RuntimeError):
+            try:
                 await self._launch(worker_id)
-                self.restart_count += 1
+            except Exception as error:  # whatever it is, a server without its worker must go on trying
+                delay = min(2 * delay, MAX_DELAY_S)
+                log.error("worker %d is not back (%s); the next try is in %.1f s", worker_id, error, delay)
+            else:
+                self.restarts[worker_id] += 1
                 log.info("worker %d is back", worker_id)
                 return
-            delay = min(2 * delay, MAX_DELAY_S)
-            log.error("worker %d did not come back; the next try is in %.1f s", worker_id, delay)

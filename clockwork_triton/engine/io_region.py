@@ -66,6 +66,9 @@ class IoRegion:
         return tuple(outputs)
 
     def close(self) -> None:
+        """May be called again."""
+        if self._map.closed:
+            return
         self._view.release()
         self._map.close()
         os.close(self.fd)

@@ -44,10 +44,11 @@ class WorkerProcess:
         self._on_result = on_result
         self._on_lost = on_lost
         self._greeted: asyncio.Future[WorkerSpec] = asyncio.get_running_loop().create_future()
-        self._registrations: dict[int, asyncio.Future[str]] = {}
+        self._registrations: dict[int, asyncio.Future[str | None]] = {}
         self._channel = Channel(self._received, self._channel_lost)
         self._process: subprocess.Popen[bytes] | None = None
-        self._lost = False
+        self.lost = False
+        """Set once and for all when it has ended, or was told to."""
 
     async def start(self, timeout_s: float) -> WorkerSpec:
         """Starts the process and waits for its Hello. RuntimeError with the reason if none comes."""
@@ -81,11 +82,14 @@ class WorkerProcess:
         assert self._process is not None
         return self._process.pid
 
-    async def register(self, model_id: int, artifact: Path) -> str:
-        """Makes the model known to the worker; the answer is empty, or why it cannot run it there."""
-        if self._lost:
-            return "the worker is gone"
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async def register(self, model_id: int, artifact: Path) -> str | None:
+        """Makes the model known to the worker; the answer is empty, or why it cannot run there.
+
+        None: the worker ended before it said.
+        """
+        if self.lost:
+            return None
+        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._registrations[model_id] = future
         envelope = Envelope()
         envelope.register_model.model_id = model_id
@@ -103,7 +107,7 @@ class WorkerProcess:
 
     async def stop(self, timeout_s: float = 5.0) -> None:
         """Asks the worker to end, and ends it if it does not."""
-        self._lost = True
+        self.lost = True
         envelope = Envelope()
         envelope.shutdown.SetInParent()
         with contextlib.suppress(Exception):
@@ -123,11 +127,15 @@ class WorkerProcess:
             self._process.send_signal(signal.SIGKILL)
 
     def _received(self, envelope: Envelope, received_ns: int) -> None:
-        if self._lost:
+        if self.lost:
             return
         kind = envelope.WhichOneof("body")
         if kind == "result":
-            self._on_result(self, messages.action_result(envelope.result, self.worker_id))
+            result = messages.action_result(envelope.result, self.worker_id)
+            try:
+                self._on_result(self, result)
+            except Exception:  # a fault of ours must not read as the loss of the worker
+                log.exception("A result of worker %d was not dealt with", self.worker_id)
         elif kind == "model_registered":
             future = self._registrations.pop(envelope.model_registered.model_id, None)
             if future is not None and not future.done():
@@ -142,13 +150,13 @@ class WorkerProcess:
     def _channel_lost(self, reason: str) -> None:
         for future in self._registrations.values():
             if not future.done():
-                future.set_result("the worker is gone")
+                future.set_result(None)
         self._registrations.clear()
         if not self._greeted.done():
             self._greeted.set_exception(RuntimeError(f"worker {self.worker_id} ended at its start: {reason}"))
-        if self._lost:
+        if self.lost:
             return
-        self._lost = True
+        self.lost = True
         self.kill()
         self._reap()
         self.region.close()

@@ -137,15 +137,21 @@ def _own_model_families(models: Sequence[PreparedModel]) -> Iterator[Family]:
 
 def _worker_families(gauges: ServerGauges) -> Iterator[Family]:
     actions = Family("clockwork_actions_total", "counter", "Actions done by a worker, by kind")
+    refused = Family("clockwork_actions_refused_total", "counter", "Actions that a worker did not do")
+    up = Family("clockwork_worker_up", "gauge", "1 while the worker of a device is there, else 0")
+    restarts = Family("clockwork_worker_restarts_total", "counter", "How often a lost worker came back")
     used = Family("clockwork_device_memory_used_bytes", "gauge", "Device memory that holds weights")
     limit = Family("clockwork_device_memory_limit_bytes", "gauge", "Device memory set aside for weights")
     for worker in gauges.workers:
         labels = {"worker": worker.worker, "device": worker.device}
         for kind, count in (("LOAD", worker.loads), ("UNLOAD", worker.unloads), ("INFER", worker.infers)):
             actions.add({**labels, "action": kind}, count)
+        refused.add(labels, worker.refused)
+        up.add(labels, int(worker.up))
+        restarts.add(labels, worker.restarts)
         used.add(labels, worker.memory_used_bytes)
         limit.add(labels, worker.memory_limit_bytes)
-    return iter((actions, used, limit))
+    return iter((actions, refused, up, restarts, used, limit))
 
 
 def _prediction_errors(gauges: ServerGauges) -> Family:

@@ -10,15 +10,20 @@ from clockwork_triton.telemetry.histogram import Histogram
 
 @dataclass(frozen=True, slots=True)
 class WorkerGauges:
-    """The memory is that of the weights' pages; `loads`, `unloads` and `infers` count actions done."""
+    """`memory_used_bytes` and `memory_limit_bytes` are of the weights' pages; `loads`, `unloads` and `infers`
+    count actions done, `refused` those that the worker did not do, `restarts` how often it was lost and came
+    back."""
 
     worker: str
     device: str
+    up: bool
+    restarts: int
     memory_used_bytes: int
     memory_limit_bytes: int
     loads: int
     unloads: int
     infers: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
+from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.inference import InferenceCall
 from tests.engine.artifacts import KIND, PAGE_BYTES, write_artifact
@@ -92,7 +93,7 @@ def test_models_that_do_not_fit_together_take_turns(tmp_path: Path) -> None:
             for _ in range(2):
                 for model_id in models:
                     await engine.infer(call(model_id))
-                    assert engine.controller.pages_used(0) <= 2
+                    assert engine._controller.pages_used(0) <= 2
         kinds = [line.split("\t")[2] for line in log.read_text().splitlines()[1:]]
         assert kinds.count("INFER") == 10
         assert kinds.count("LOAD") == 10
@@ -107,13 +108,13 @@ def test_a_killed_worker_comes_back_and_nothing_hangs(tmp_path: Path) -> None:
             model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=50_000_000))
             calls = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(20)]
             await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            os.kill(engine.fleet[0].pid, signal.SIGKILL)
+            os.kill(engine._fleet[0].pid, signal.SIGKILL)
             for result in await asyncio.gather(*calls, return_exceptions=True):
                 assert not isinstance(result, BaseException) or (
                     isinstance(result, ServerError) and result.code is Code.UNAVAILABLE
                 )
             await engine.infer(call(model_id))
-            assert engine.fleet.restart_count == 1
+            assert engine.gauges()[0].restarts == 1
 
     run(body)
 
@@ -139,7 +140,7 @@ def test_a_retired_model_answers_what_it_has_and_is_gone(tmp_path: Path) -> None
             await asyncio.sleep(0)
             await engine.retire_model(model_id)
             assert all(task.done() and task.exception() is None for task in calls)
-            assert engine.controller.pages_used(0) == 0
+            assert engine._controller.pages_used(0) == 0
 
     run(body)
 
@@ -179,8 +180,8 @@ def test_a_load_that_is_given_up_in_its_calibration_leaves_nothing_behind(tmp_pa
             await asyncio.sleep(0)
             calibration.cancel()
             await engine.retire_model(model_id)
-            assert engine.controller.pages_used(0) == 0
-            assert not engine.controller.snapshot().models
+            assert engine._controller.pages_used(0) == 0
+            assert not engine._controller.snapshot().models
 
     run(body)
 
@@ -211,5 +212,62 @@ def test_the_request_log_tells_what_became_of_each_request(tmp_path: Path) -> No
         assert [line["outcome"] for line in lines] == ["ok", "refused"]
         assert [line["slo_ns"] for line in lines] == ["10000000000", "1000"]
         assert [line["batch_size"] for line in lines] == ["1", "0"]
+
+    run(body)
+
+
+def test_a_stuck_worker_is_replaced(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m"))
+            await engine.infer(call(model_id))
+            os.kill(engine._fleet[0].pid, signal.SIGSTOP)
+            await engine.infer(call(model_id))
+            assert engine.gauges()[0].restarts == 1
+
+    run(body)
+
+
+def test_a_worker_that_dies_while_it_is_told_the_models_is_not_let_in(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m"))
+            tell, deaths = engine._fleet._tell_models, []
+
+            async def die_once(worker: WorkerProcess) -> None:
+                if not deaths:
+                    deaths.append(worker.pid)
+                    worker.kill()
+                await tell(worker)
+
+            engine._fleet._tell_models = die_once  # type: ignore[method-assign]
+            os.kill(engine._fleet[0].pid, signal.SIGKILL)
+            await engine.infer(call(model_id))
+            assert len(deaths) == 1
+            assert engine.gauges()[0].up
+
+    run(body)
+
+
+def test_a_full_disk_costs_the_logs_alone(tmp_path: Path) -> None:
+    async def body() -> None:
+        full = Path("/dev/full")
+        async with running(log=full, requests=full) as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m"))
+            await asyncio.gather(*(engine.infer(call(model_id)) for _ in range(1500)))
+            assert engine.gauges()[0].restarts == 0
+
+    run(body)
+
+
+def test_a_cancelled_registration_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            task = asyncio.ensure_future(engine.register_model("m", write_artifact(tmp_path / "m")))
+            while not engine._fleet._artifacts:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert not engine._fleet._artifacts
 
     run(body)

@@ -96,7 +96,7 @@ def test_what_is_behind_the_front_end(tmp_path: Path) -> None:
     error = Histogram((1_000, 1_000_000))
     error.add(2_000)
     gauges = ServerGauges(
-        workers=(WorkerGauges("0", "cpu", 2**20, 2**30, loads=5, unloads=3, infers=100),),
+        workers=(WorkerGauges("0", "cpu", True, 2, 2**20, 2**30, loads=5, unloads=3, infers=100, refused=7),),
         load_seconds={("simple", 1): 1.5, ("other", 1): 9},
         prediction_errors={("INFER", "under"): error},
     )
