@@ -23,9 +23,18 @@ TIMEOUT_EXPIRED = "Request timeout expired"
 
 
 class ServerError(Exception):
-    """A failure with a code and a message in the words a Triton client expects."""
+    """A failure with a code and a message in the words a Triton client expects.
+
+    What of the message is not UTF-8, as a quoted file name may be, is escaped: no protocol could carry it.
+    """
 
     def __init__(self, code: Code, message: str) -> None:
+        message = printable(message)
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def printable(text: str) -> str:
+    """The text with bytes that are not UTF-8, which file names may have, written as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

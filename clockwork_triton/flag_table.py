@@ -20,8 +20,9 @@ from clockwork_triton.flag_values import (
     control_mode,
     count,
     device_list,
+    interval,
+    level,
     port,
-    positive,
     positive_ms,
     seconds,
 )
@@ -89,7 +90,7 @@ MODELS: tuple[Flag, ...] = (
         "explicit: a model to load at start (* for all); poll: the only models to follow",
         repeat=True,
     ),
-    Flag("repository-poll-secs", positive, 15.0, "seconds between two looks at the repositories (poll)"),
+    Flag("repository-poll-secs", interval, 15.0, "seconds between two looks at the repositories (poll)"),
     Flag(
         "exit-on-error", boolean, False, "end if a model cannot be loaded at start (Triton's default: true)"
     ),
@@ -117,7 +118,7 @@ NETWORK: tuple[Flag, ...] = (
     Flag("allow-metrics", boolean, True, "serve Prometheus metrics"),
     Flag("metrics-port", port, 8002, "port of the metrics; 0: any"),
     Flag("metrics-address", str, "0.0.0.0", "address of the metrics"),
-    Flag("log-verbose", int, 0, "above 0: log details"),
+    Flag("log-verbose", level, 0, "above 0: log details"),
     Flag("log-info", boolean, True, "log what happens"),
     Flag("log-warning", boolean, True, "log warnings"),
     Flag("log-error", boolean, True, "log errors"),

@@ -10,6 +10,10 @@ MODES = ("none", "poll", "explicit")
 
 _TRUE = {"true", "1", "on", "yes"}
 _FALSE = {"false", "0", "off", "no"}
+_MOST = 1 << 20
+_LONGEST_S = 1e6
+_SHORTEST_S = 0.01
+_LARGEST_BYTES = 1 << 50
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -22,18 +26,19 @@ def boolean(text: str) -> bool:
 
 
 def byte_size(text: str) -> int:
-    """A positive number of bytes, with K, M, G or T (powers of 1,024) behind it or not."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not match or float(match[1]) <= 0:
+    """A number of bytes from 1 to 1024T, with K, M, G or T (powers of 1,024) behind it or not."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    size = float(match[1]) * _UNITS[match[2].upper()] if match else 0
+    if not 1 <= size <= _LARGEST_BYTES:
         raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 512M or 2G")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return int(size)
 
 
 def device_list(text: str) -> tuple[str, ...]:
     """Devices with commas between them, such as cpu:0,cpu:1. The same device twice is an error."""
     devices = tuple(word.strip() for word in text.split(","))
     for device in devices:
-        if not re.fullmatch(r"[a-z]+(:[\w.=/-]+)?", device):
+        if not re.fullmatch(r"(cpu|cuda)(:\d{1,4})?|(?!(cpu|cuda)\b)[a-z]+(:[\w.=/-]+)?", device, re.ASCII):
             raise argparse.ArgumentTypeError(f"'{device}' is not a device such as cpu:0")
     if len(set(devices)) < len(devices):
         raise argparse.ArgumentTypeError(f"'{text}' names a device twice")
@@ -42,30 +47,39 @@ def device_list(text: str) -> tuple[str, ...]:
 
 def positive_ms(text: str) -> float | None:
     """Milliseconds; 0 means none."""
-    return _number(text, "a number of milliseconds") or None
+    return _number(text, 0, _LONGEST_S * 1000, "milliseconds") or None
 
 
 def seconds(text: str) -> float:
     """Seconds, zero or more."""
-    return _number(text, "a number of seconds")
+    return _number(text, 0, _LONGEST_S, "seconds")
 
 
-def positive(text: str) -> float:
-    """A number of seconds above zero."""
-    value = _number(text, "a number above 0")
-    if not value:
-        raise argparse.ArgumentTypeError(f"'{text}' is not above 0")
-    return value
+def interval(text: str) -> float:
+    """Seconds between two runs of something, enough that it does not take a core for itself."""
+    return _number(text, _SHORTEST_S, _LONGEST_S, "seconds")
 
 
 def count(text: str) -> int:
     """A whole number above zero."""
-    return _whole(text, 1, 1 << 20)
+    return whole(text, 1, _MOST)
+
+
+def level(text: str) -> int:
+    """A whole number, zero or more."""
+    return whole(text, 0, _MOST)
 
 
 def port(text: str) -> int:
     """A TCP port; 0 stands for any that is free."""
-    return _whole(text, 0, 65535)
+    return whole(text, 0, 65535)
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole number within these bounds, in ASCII digits."""
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
+    return int(text)
 
 
 def control_mode(text: str) -> str:
@@ -94,17 +108,11 @@ def backend_setting(text: str) -> BackendSetting:
     return BackendSetting(backend, key, value)
 
 
-def _number(text: str, what: str) -> float:
+def _number(text: str, least: float, most: float, unit: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not {what}")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of {unit} from {least:g} to {most:g}")
     return value
-
-
-def _whole(text: str, least: int, most: int) -> int:
-    if not re.fullmatch(r"\d+", text, re.ASCII) or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
-    return int(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clockwork_triton.flag_table import FLAGS, Effect, Flag
-from clockwork_triton.flag_values import BackendSetting, boolean
+from clockwork_triton.flag_values import BackendSetting, boolean, level
 from clockwork_triton.repository.completion import DEFAULT_MAX_BATCH_SIZE
 
 _BATCH_SETTING = "default-max-batch-size"
@@ -99,8 +99,11 @@ def _check(parser: argparse.ArgumentParser, given: dict[str, Any], policies: Seq
     if given["load_model"] and given["model_control_mode"] == "none":
         parser.error("--load-model needs --model-control-mode=explicit (or poll, to follow only some models)")
     for setting in given["backend_config"]:
-        if setting.key == _BATCH_SETTING and not setting.value.isdecimal():
-            parser.error(f"--backend-config: '{setting}' needs a whole number")
+        if setting.key == _BATCH_SETTING:
+            try:
+                level(setting.value)
+            except argparse.ArgumentTypeError as error:
+                parser.error(f"--backend-config: '{setting}': {error}")
     for flag in FLAGS:
         if flag.effect is Effect.REFUSED and given[flag.field] != flag.default:
             parser.error(f"--{flag.name}: {flag.help}")

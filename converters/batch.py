@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-USUAL = 16
+LARGEST = 16
+"""Larger batches save little time a row and make conversions long; larger requests are run in parts."""
 
 
 def batch_sizes_for(max_batch_size: int) -> tuple[int, ...]:
-    """The powers of two up to `max_batch_size`, which is added where it is at most 16 and none.
+    """The powers of two up to `max_batch_size`, which is added where it is none; nothing above 16.
 
     0 stands for a model that does not batch: one variant, of one request.
     """
     assert max_batch_size >= 0
-    sizes = [1]
-    while sizes[-1] * 2 <= max_batch_size:
-        sizes.append(sizes[-1] * 2)
-    if sizes[-1] < max_batch_size <= USUAL:
-        sizes.append(max_batch_size)
-    return tuple(sizes)
+    largest = max(1, min(max_batch_size, LARGEST))
+    powers = {1 << exponent for exponent in range(largest.bit_length())}
+    return tuple(sorted(powers | {largest}))

@@ -63,6 +63,22 @@ def test_values_are_read_in_tritons_forms(argv: list[str], field: str, value: ob
         ["--repository-poll-secs=nan"],
         ["--exit-timeout-secs=-1"],
         ["--model-load-thread-count=0"],
+        ["--repository-poll-secs=0.0001"],
+        ["--repository-poll-secs=1e300"],
+        ["--exit-timeout-secs=inf"],
+        ["--exit-timeout-secs=1e300"],
+        ["--model-load-thread-count=-1"],
+        ["--model-load-thread-count=" + "9" * 5000],
+        ["--log-verbose=-1"],
+        ["--log-verbose=many"],
+        ["--default-slo-ms=1e300"],
+        ["--default-slo-ms=nan"],
+        ["--device-memory", "0.1"],
+        ["--device-memory", "9999999T"],
+        ["--device", "cuda:first"],
+        ["--device", "cpu:"],
+        ["--backend-config=onnxruntime,default-max-batch-size=" + "9" * 5000],
+        ["--backend-config=onnxruntime,default-max-batch-size=²"],
         ["--backend-config=nothing"],
         ["--backend-config=,a=b"],
         ["--backend-config=onnxruntime,default-max-batch-size=many"],
@@ -128,3 +144,8 @@ def test_every_flag_with_an_effect_is_an_option() -> None:
 def test_the_page_of_flags_is_fresh() -> None:
     page = Path(__file__).parent.parent / "docs" / "flags.md"
     assert page.read_text() == flag_page(), "docs/flags.md is stale: run scripts/generate-flags"
+
+
+def test_every_number_is_bounded() -> None:
+    """`int` and `float` by themselves would take what makes a server hang, spin or overflow."""
+    assert not [flag.name for flag in FLAGS if flag.kind in (int, float)]

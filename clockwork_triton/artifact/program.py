@@ -104,10 +104,15 @@ def load_runtime() -> None:
 
 
 def load_kernels(artifact: Path) -> Any:
-    """The kernels of an artifact, looked up by name: `load_kernels(directory)["kernel"]`."""
-    import tvm.runtime
+    """The kernels of an artifact, looked up by name: `load_kernels(directory)["kernel"]`.
 
-    return tvm.runtime.load_module(str(artifact / "kernels.so"))
+    The library is unmapped with the last reference to it or one of its kernels. TVM's default keeps every
+    library for the life of the process, which a server that reloads models would grow by.
+    """
+    import tvm.runtime  # noqa: F401 - what kernels call
+    import tvm_ffi
+
+    return tvm_ffi.load_module(str(artifact / "kernels.so"), keep_module_alive=False)
 
 
 class Program:

@@ -22,6 +22,7 @@ from clockwork_triton.commands.model_argument import (
 )
 from clockwork_triton.console import ConversionBars
 from clockwork_triton.errors import ServerError
+from clockwork_triton.flag_values import count, level
 from clockwork_triton.repository.scan import is_version
 from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--arch", default="", help="an LLVM CPU name or sm_XX; default: this machine's")
     add(
         "--max-batch-size",
-        type=int,
+        type=level,
         help="of an ONNX file; default: 16 where all its tensors have an open first dimension, else 0",
     )
     add(
@@ -54,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=1,2,3",
         help="shape of an input that an ONNX file leaves open, without the batch dimension; repeatable",
     )
-    add("--threads", type=int, default=1, help="threads that a kernel uses; default: %(default)s")
+    add("--threads", type=count, default=1, help="threads that a kernel uses; default: %(default)s")
     add("--tune", choices=("off", "fast", "search"), default="off", help="default: %(default)s")
-    add("--jobs", type=int, default=1, help="models converted at once; default: %(default)s")
+    add("--jobs", type=count, default=1, help="models converted at once; default: %(default)s")
 
 
 def main(argv: Sequence[str]) -> int:

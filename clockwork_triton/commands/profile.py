@@ -18,6 +18,7 @@ from clockwork_triton.artifact.cache import default_cache_dir
 from clockwork_triton.commands.model_argument import find_artifact, parse_shape, parse_sizes
 from clockwork_triton.console import ConversionBars
 from clockwork_triton.errors import ServerError
+from clockwork_triton.flag_values import count
 from clockwork_triton.worker.device import UnsuitableModel
 from clockwork_triton.worker.process import prepare_environment
 from converters.pool import ConversionPool
@@ -31,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-sizes", type=parse_sizes, default=(), metavar="1,8", help="default: all it is served with"
     )
-    parser.add_argument(
-        "--runs", type=_positive, default=100, help="of each batch size; default: %(default)s"
-    )
+    parser.add_argument("--runs", type=count, default=100, help="of each batch size; default: %(default)s")
     parser.add_argument("--device", default="cpu:0", help="cpu:N or emulated:KIND; default: %(default)s")
     parser.add_argument(
         "--shape",
@@ -125,10 +124,3 @@ def _document(name: str, profile: Profile) -> dict[str, object]:
             for size, times in profile.infer.items()
         },
     }
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("it has to be at least 1")
-    return number

@@ -19,7 +19,7 @@ from clockwork_triton.repository.lifecycle import OUTDATED, Failures, ModelLifec
 from clockwork_triton.repository.loader import ModelLoader
 from clockwork_triton.repository.model import IndexEntry, ServedModel, State
 from clockwork_triton.repository.plan import ConfigOptions
-from clockwork_triton.repository.scan import TWICE, FoundModel, Scan, check_name, model_names, scan
+from clockwork_triton.repository.scan import TWICE, FoundModel, Scan, check_name, model_names, nameless, scan
 from clockwork_triton.repository.status import Failure, VersionStatus
 
 EVERY_MODEL = "*"
@@ -69,6 +69,7 @@ class Repository:
         self._lifecycles: dict[str, ModelLifecycle] = {}
         self._seen: Scan = {}
         self._tried: dict[str, FoundModel] = {}
+        self._nameless: frozenset[str] = frozenset()
         self._started = False
         self._ready: dict[tuple[str, str], ServedModel] = {}
 
@@ -197,11 +198,16 @@ class Repository:
 
     async def _scan(self) -> Scan:
         try:
-            return await asyncio.to_thread(scan, self._roots)
+            found, skipped = await asyncio.to_thread(lambda: (scan(self._roots), nameless(self._roots)))
         except OSError as error:
             raise ServerError(
                 Code.INTERNAL, f"failed to read model repository '{error.filename}': {error.strerror}"
             ) from error
+        for path in skipped:
+            if path not in self._nameless:
+                self._on_notice("", f"'{path}' is passed over: its name is not UTF-8")
+        self._nameless = frozenset(skipped)
+        return found
 
     def _begin(self, found: FoundModel, override: Any = None) -> asyncio.Task[Failures]:
         self._tried[found.name] = found

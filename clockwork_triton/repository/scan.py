@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import Code, ServerError, printable
 
 TWICE = "model appears in two or more repositories"
 
@@ -72,6 +72,19 @@ def model_names(roots: Sequence[Path]) -> Mapping[str, int]:
     return counts
 
 
+def nameless(roots: Sequence[Path]) -> tuple[str, ...]:
+    """Paths, escaped, of directories that would be models, had they a name that clients can write.
+
+    OSError as `scan`.
+    """
+    return tuple(
+        printable(str(root / name))
+        for root in roots
+        for name in sorted(os.listdir(root))
+        if not name.startswith(".") and name != printable(name) and os.path.isdir(root / name)
+    )
+
+
 def check_name(name: str) -> None:
     """ServerError INVALID_ARG, in Triton's words, for a name that no model may have."""
     if not name.strip():
@@ -92,7 +105,7 @@ def is_version(name: str) -> bool:
 
 def _model_directories(root: Path) -> list[Path]:
     # No client can ask for a name that is not UTF-8, and no message can carry it.
-    names = [name for name in os.listdir(root) if not name.startswith(".") and name == _printable(name)]
+    names = [name for name in os.listdir(root) if not name.startswith(".") and name == printable(name)]
     # os.path.isdir is false where DirEntry.is_dir raises: a link that leads to itself.
     return sorted(root / name for name in names if os.path.isdir(root / name))
 
@@ -152,9 +165,4 @@ def _check_inside(top: Path, path: Path) -> None:
 
 
 def _refused(message: str) -> ServerError:
-    return ServerError(Code.INVALID_ARG, _printable(message))
-
-
-def _printable(text: str) -> str:
-    """The text with what is not UTF-8 in it replaced."""
-    return text.encode("utf-8", "replace").decode()
+    return ServerError(Code.INVALID_ARG, message)

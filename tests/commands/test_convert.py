@@ -73,3 +73,10 @@ def test_a_bad_configuration_is_an_error_of_its_model(
     (tmp_path / "m/config.pbtxt").write_text("nonsense")
     assert convert(tmp_path / "m", "--artifact-cache", tmp_path / "cache") == 1
     assert "failed to read text proto" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("option", ["--jobs=0", "--jobs=-1", "--threads=0", "--max-batch-size=-1"])
+def test_numbers_out_of_bounds_are_refused(option: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        convert(tmp_path, "--artifact-cache", tmp_path / "cache", option)
+    assert ended.value.code == 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pytest
 
 from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.describe import repository_index
 from clockwork_triton.repository.config import parse_text
 from clockwork_triton.repository.lifecycle import OUTDATED
 from clockwork_triton.repository.model import IndexEntry, State
@@ -775,6 +777,34 @@ def test_unloading_stops_a_load(tmp_path: Path) -> None:
             await load
         assert loader.loading == 0
         assert models.entries() == [IndexEntry("m", "1", State.UNAVAILABLE, "unloaded")]
+
+    run(test())
+
+
+def test_a_name_that_is_not_utf8_is_passed_over_with_one_notice(tmp_path: Path) -> None:
+    async def test() -> None:
+        write_version(tmp_path, "m", 1)
+        write_version(tmp_path, os.fsdecode(b"\xff"), 1)
+        notices: list[tuple[str, str]] = []
+        models = repository(tmp_path, FakeLoader(), on_notice=lambda name, text: notices.append((name, text)))
+        await models.start()
+        await poll_until_settled(models)
+        assert notices == [("", f"'{tmp_path}/\\udcff' is passed over: its name is not UTF-8")]
+        index = repository_index(models.entries())
+        assert [model.name for model in index.models] == ["m"]
+        assert models.all_ready()
+
+    run(test())
+
+
+def test_a_reason_that_quotes_a_file_can_be_sent(tmp_path: Path) -> None:
+    async def test() -> None:
+        write_version(tmp_path, "m", 1)
+        (tmp_path / "m" / os.fsdecode(b"\xff")).symlink_to("/")
+        models = repository(tmp_path, FakeLoader())
+        await models.start()
+        index = repository_index(models.entries())
+        assert [model.reason for model in index.models] == ["'\\udcff' leads out of the model repository"]
 
     run(test())
 

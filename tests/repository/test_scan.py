@@ -13,6 +13,7 @@ from clockwork_triton.repository.scan import (
     check_name,
     is_version,
     model_names,
+    nameless,
     scan,
 )
 from tests.repository.fakes import write, write_config, write_version
@@ -156,10 +157,11 @@ def test_a_missing_repository_is_an_error(tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_utf8_break_nothing(tmp_path: Path) -> None:
-    nameless = os.fsdecode(b"\xff")
-    write_version(tmp_path, nameless, 1)
+    odd = os.fsdecode(b"\xff")
+    write_version(tmp_path, odd, 1)
     (tmp_path / "m").mkdir()
-    (tmp_path / "m" / nameless).symlink_to("/")
+    (tmp_path / "m" / odd).symlink_to("/")
     found = scan([tmp_path])
     assert list(found) == ["m"]
-    assert found["m"].refusal == "'?' leads out of the model repository"
+    assert nameless([tmp_path]) == (f"{tmp_path}/\\udcff",)
+    assert found["m"].refusal == "'\\udcff' leads out of the model repository"

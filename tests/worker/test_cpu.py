@@ -64,3 +64,17 @@ def test_registering_again_after_unregistering_works(device: CpuDevice, artifact
         assert (facts.segments, facts.batch_sizes) == ((1, 2), {1, 2, tiny.BROKEN_SIZE})
         device.unregister(1)
     assert device.registered(1) is None
+
+
+def test_unregistering_unmaps_the_kernels(device: CpuDevice, artifact: Path) -> None:
+    library = str((artifact / "kernels.so").resolve())
+    for model_id in range(5):
+        for _ in device.register(model_id, artifact):
+            pass
+        device.load(model_id, (0, 4))
+        device.infer(model_id, 1, 0)
+        with pytest.raises(Exception, match="shape"):
+            device.infer(model_id, tiny.BROKEN_SIZE, 0)
+        assert library in Path("/proc/self/maps").read_text()
+        device.unregister(model_id)
+    assert library not in Path("/proc/self/maps").read_text()
