@@ -25,10 +25,10 @@ import hpack
 
 from clockwork_triton.frontend.allocator import keep_freed_memory
 from clockwork_triton.frontend.http2 import frames
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.server import Server
 from clockwork_triton.frontend.http2.service import Service
 from clockwork_triton.frontend.http2.unary import UnaryCall
+from clockwork_triton.inference import Buffer
 
 CALLBACK, COROUTINE = "/benchmark.Echo/Callback", "/benchmark.Echo/Coroutine"
 HEAD = Struct(">IBI")
@@ -282,8 +282,8 @@ def main() -> None:
             for name, rounds in found.items():
                 median = Figures(*(statistics.median(column) for column in zip(*rounds, strict=True)))
                 print(
-                    f"  {name:24}{median.rate:9.0f} r/s   p50 {median.p50_ms:7.3f}   p99 {median.p99_ms:7.3f} ms"
-                    f"   {median.cpu_us:7.1f} us CPU a request",
+                    f"  {name:24}{median.rate:9.0f} r/s   p50 {median.p50_ms:7.3f}   "
+                    f"p99 {median.p99_ms:7.3f} ms   {median.cpu_us:7.1f} us CPU a request",
                     flush=True,
                 )
 

@@ -23,5 +23,7 @@ print(faults() - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is nothing to set without glibc")
 def test_freed_memory_is_taken_again_without_page_faults() -> None:
-    done = subprocess.run([sys.executable, "-c", MEASURE, "kept"], check=True, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, "kept"], check=True, capture_output=True, timeout=60
+    )
     assert int(done.stdout) < 100

@@ -14,9 +14,9 @@ from struct import Struct
 from clockwork_triton.frontend.http2 import frames
 from clockwork_triton.frontend.http2.blocks import HEADERS_BLOCK, OK_LITERALS, TRAILERS_BLOCK, ReplyBlocks
 from clockwork_triton.frontend.http2.clock import Clock
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.message import PREFIX, PREFIX_BYTES
 from clockwork_triton.frontend.http2.stream import Stream
+from clockwork_triton.inference import Buffer
 
 _WRITE_BYTES = 256 << 10
 """Of queued bodies put into one write: enough for few system calls, little enough not to copy twice."""
