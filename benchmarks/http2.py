@@ -23,11 +23,12 @@ from typing import Any, NamedTuple
 
 import hpack
 
+from clockwork_triton.frontend.allocator import keep_freed_memory
 from clockwork_triton.frontend.http2 import frames
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.server import Server
 from clockwork_triton.frontend.http2.service import Service
 from clockwork_triton.frontend.http2.unary import UnaryCall
+from clockwork_triton.inference import Buffer
 
 CALLBACK, COROUTINE = "/benchmark.Echo/Callback", "/benchmark.Echo/Coroutine"
 HEAD = Struct(">IBI")
@@ -80,6 +81,7 @@ async def _serve(ours: bool, pipe: Connection) -> None:
 
 
 def run_server(ours: bool, loop: str, pipe: Connection) -> None:
+    keep_freed_memory()
     if loop == "uvloop":
         import uvloop
 
@@ -89,7 +91,7 @@ def run_server(ours: bool, loop: str, pipe: Connection) -> None:
 
 
 class Client:
-    """Keeps `concurrency` calls under way on one connection; knows just enough HTTP/2 for that."""
+    """Keeps calls under way on one connection; knows just enough HTTP/2 for that."""
 
     def __init__(self, port: int, path: str, size: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -102,57 +104,66 @@ class Client:
         self._message = b"\0" + size.to_bytes(4, "big") + bytes(size)
         self._next_id = 1
         self._rest = b""
-        settings = [(frames.INITIAL_WINDOW_SIZE, 2**31 - 1), (frames.MAX_FRAME_SIZE, 2**20)]
-        self._socket.sendall(frames.PREFACE + frames.settings(settings) + frames.window_update(0, 2**30))
         self._received = 0
         self._frame_bytes = 16_384
-        self._window = 0
-        while not self._window:
-            self._read(lambda stream_id: None)
+        self._window = 65_535
+        self._stream_window = 0
+        # Calls whose message is not all sent: how much is, and how much more the stream's window allows.
+        self._unsent: dict[int, tuple[int, int]] = {}
+        self._begun: dict[int, float] = {}
+        self._latencies: list[float] = []
+        settings = [(frames.INITIAL_WINDOW_SIZE, 2**31 - 1), (frames.MAX_FRAME_SIZE, 2**20)]
+        self._socket.sendall(frames.PREFACE + frames.settings(settings) + frames.window_update(0, 2**30))
+        while not self._stream_window:
+            self._socket.sendall(b"".join(self._read()[1]))
 
     def run(self, requests: int, concurrency: int) -> list[float]:
         """Seconds of each call."""
-        begun: dict[int, float] = {}
-        latencies: list[float] = []
-        ended: list[int] = []
-
-        def start(count: int) -> None:
-            out = []
-            for _ in range(count):
-                begun[self._next_id] = time.perf_counter()
-                out.append(self._request())
-            self._socket.sendall(b"".join(out))
-
-        start(concurrency)
-        left = requests - concurrency
-        while begun:
-            ended.clear()
-            self._read(ended.append)
-            now = time.perf_counter()
-            for stream_id in ended:
-                latencies.append(now - begun.pop(stream_id))
-            more = min(left, len(ended))
-            if more:
-                left -= more
-                start(more)
-        return latencies
+        self._latencies.clear()
+        self._socket.sendall(b"".join(self._start() for _ in range(concurrency)))
+        started = concurrency
+        while self._begun:
+            ended, out = self._read()
+            more = min(requests - started, ended)
+            started += more
+            out += (self._start() for _ in range(more))
+            if self._unsent:
+                out += (self._go_on(stream_id) for stream_id in list(self._unsent))
+            if out:
+                self._socket.sendall(b"".join(out))
+        return self._latencies
 
     def close(self) -> None:
         self._socket.close()
 
-    def _request(self) -> bytes:
+    def _start(self) -> bytes:
         stream_id, self._next_id = self._next_id, self._next_id + 2
+        self._begun[stream_id] = time.perf_counter()
         block, self._first = self._first or self._block, b""
-        parts = [frames.frame(frames.HEADERS, frames.END_HEADERS, stream_id, block)]
-        for at in range(0, len(self._message), self._frame_bytes):
-            piece = self._message[at : at + self._frame_bytes]
-            end = at + len(piece) == len(self._message)
-            parts.append(frames.frame(frames.DATA, int(end), stream_id, piece))
+        self._unsent[stream_id] = (0, self._stream_window)
+        return frames.frame(frames.HEADERS, frames.END_HEADERS, stream_id, block) + self._go_on(stream_id)
+
+    def _go_on(self, stream_id: int) -> bytes:
+        """What the windows allow of a message."""
+        at, window = self._unsent.pop(stream_id)
+        parts = []
+        while at < len(self._message):
+            piece = self._message[at : at + min(self._frame_bytes, self._window, window)]
+            if not piece:
+                self._unsent[stream_id] = (at, window)
+                break
+            at += len(piece)
+            window -= len(piece)
+            self._window -= len(piece)
+            parts.append(frames.frame(frames.DATA, int(at == len(self._message)), stream_id, piece))
         return b"".join(parts)
 
-    def _read(self, ended: Callable[[int], None]) -> None:
+    def _read(self) -> tuple[int, list[bytes]]:
+        """How many calls have ended, and what is to be sent for other reasons."""
         data = self._rest + self._socket.recv(1 << 18)
-        at = 0
+        now = time.perf_counter()
+        ended, at = 0, 0
+        out: list[bytes] = []
         while len(data) - at >= 9:
             head, flags, stream_id = HEAD.unpack_from(data, at)
             stop = at + 9 + (head >> 8)
@@ -161,22 +172,37 @@ class Client:
             kind = head & 0xFF
             if kind == frames.DATA:
                 self._received += head >> 8
-            elif kind == frames.HEADERS and flags & 1:
-                ended(stream_id)
-            elif kind == frames.SETTINGS and not flags:
-                settings = dict(frames.SETTING.iter_unpack(data[at + 9 : stop]))
-                self._frame_bytes = min(settings.get(frames.MAX_FRAME_SIZE, 16_384), 1 << 20)
-                self._window = settings.get(frames.INITIAL_WINDOW_SIZE, 65_535)
-                self._socket.sendall(frames.frame(frames.SETTINGS, frames.ACK, 0))
-            elif kind == frames.PING and not flags:
-                self._socket.sendall(frames.ping(data[at + 9 : stop], ack=True))
-            elif kind in (frames.RST_STREAM, frames.GOAWAY):
-                raise RuntimeError(f"the server ends it: {data[at:stop]!r}")
+            elif kind == frames.HEADERS:
+                if flags & 1:
+                    ended += 1
+                    self._latencies.append(now - self._begun.pop(stream_id))
+            else:
+                out.append(self._control(kind, flags, stream_id, data[at + 9 : stop]))
             at = stop
         self._rest = data[at:]
         if self._received > 2**28:
-            self._socket.sendall(frames.window_update(0, self._received))
+            out.append(frames.window_update(0, self._received))
             self._received = 0
+        return ended, out
+
+    def _control(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
+        if kind == frames.SETTINGS and not flags:
+            settings = dict(frames.SETTING.iter_unpack(payload))
+            self._frame_bytes = min(settings.get(frames.MAX_FRAME_SIZE, self._frame_bytes), 1 << 20)
+            self._stream_window = settings.get(frames.INITIAL_WINDOW_SIZE, self._stream_window or 65_535)
+            return frames.frame(frames.SETTINGS, frames.ACK, 0)
+        if kind == frames.PING and not flags:
+            return frames.ping(payload, ack=True)
+        if kind == frames.WINDOW_UPDATE:
+            more = int.from_bytes(payload, "big")
+            if stream_id == 0:
+                self._window += more
+            elif stream_id in self._unsent:
+                at, window = self._unsent[stream_id]
+                self._unsent[stream_id] = (at, window + more)
+        elif kind in (frames.RST_STREAM, frames.GOAWAY):
+            raise RuntimeError(f"the server ends it: {payload!r}")
+        return b""
 
 
 class Subject(NamedTuple):
@@ -256,8 +282,8 @@ def main() -> None:
             for name, rounds in found.items():
                 median = Figures(*(statistics.median(column) for column in zip(*rounds, strict=True)))
                 print(
-                    f"  {name:24}{median.rate:9.0f} r/s   p50 {median.p50_ms:7.3f}   p99 {median.p99_ms:7.3f} ms"
-                    f"   {median.cpu_us:7.1f} us CPU a request",
+                    f"  {name:24}{median.rate:9.0f} r/s   p50 {median.p50_ms:7.3f}   "
+                    f"p99 {median.p99_ms:7.3f} ms   {median.cpu_us:7.1f} us CPU a request",
                     flush=True,
                 )
 

@@ -44,7 +44,7 @@ class ParsedRequest(NamedTuple):
     raw: Sequence[Buffer]
 
 
-def parse_request(data: bytes) -> ParsedRequest:
+def parse_request(data: Buffer) -> ParsedRequest:
     """A serialised ModelInferRequest. DecodeError if it is none."""
     parts = take_out(data, _RAW_INPUT) if len(data) >= _LARGE_BYTES else None
     if parts is not None:

@@ -22,6 +22,7 @@ from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.queries import Queries, ServerIdentity
 from clockwork_triton.frontend.request import InferResponse
 from clockwork_triton.frontend.stream import in_order
+from clockwork_triton.inference import Buffer
 
 INFERENCE_SERVICE = "inference.GRPCInferenceService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -42,8 +43,8 @@ class Call(NamedTuple):
 
 
 Message = TypeVar("Message")
-UnaryHandler = Callable[[bytes, Call], Awaitable[bytes]]
-StreamHandler = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[bytes, None]]
+UnaryHandler = Callable[[Buffer, Call], Awaitable[bytes]]
+StreamHandler = Callable[[AsyncIterator[Buffer], Call], AsyncGenerator[bytes, None]]
 
 
 class InferenceService:
@@ -68,13 +69,13 @@ class InferenceService:
         self.unary = unary
         self.streams = {stream: self.model_stream_infer}
 
-    async def model_infer(self, data: bytes, call: Call) -> bytes:
+    async def model_infer(self, data: Buffer, call: Call) -> bytes:
         """A serialised ModelInferRequest to a serialised ModelInferResponse."""
         request = _parse(codec.parse_request, "ModelInferRequest", data)
         return codec.encode_response(await self._infer(request, call))
 
     async def model_stream_infer(
-        self, requests: AsyncIterator[bytes], call: Call
+        self, requests: AsyncIterator[Buffer], call: Call
     ) -> AsyncGenerator[bytes, None]:
         """Answers in the order of the requests, each run from when it arrives.
 
@@ -83,7 +84,7 @@ class InferenceService:
         """
         ends_on_error = ("triton_grpc_error", "true") in call.metadata
 
-        async def run(data: bytes) -> bytes:
+        async def run(data: Buffer) -> bytes:
             request = _parse(codec.parse_request, "ModelInferRequest", data)
             arrived = call._replace(arrival_ns=self.plane.clock())
             try:
@@ -107,17 +108,17 @@ class InferenceService:
         )
 
 
-async def _answer(request_class: Any, query: Callable[[Any], Any], data: bytes, call: Call) -> bytes:
+async def _answer(request_class: Any, query: Callable[[Any], Any], data: Buffer, call: Call) -> bytes:
     request = _parse(request_class.FromString, request_class.DESCRIPTOR.name, data)
     response: bytes = query(request).SerializeToString()
     return response
 
 
-async def _unsupported(rpc: str, data: bytes, call: Call) -> bytes:
+async def _unsupported(rpc: str, data: Buffer, call: Call) -> bytes:
     raise ServerError(Code.UNSUPPORTED, f"{rpc} is not supported by this server")
 
 
-def _parse(parse: Callable[[bytes], Message], name: str, data: bytes) -> Message:
+def _parse(parse: Callable[[Buffer], Message], name: str, data: Buffer) -> Message:
     try:
         return parse(data)
     except DecodeError:

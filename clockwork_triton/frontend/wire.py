@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from clockwork_triton.inference import Buffer
+
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _MAX_FIELDS = 256
 
@@ -24,7 +26,7 @@ def header(field: int, size: int) -> bytes:
     return varint(field << 3 | _LENGTH_DELIMITED) + varint(size)
 
 
-def take_out(data: bytes, field: int) -> tuple[bytes, list[memoryview]] | None:
+def take_out(data: Buffer, field: int) -> tuple[bytes, list[memoryview]] | None:
     """A serialised message without one of its bytes fields, and that field's values, which are not copied.
 
     None where the message is better left to protobuf: it is malformed, has groups, or so many fields that
@@ -63,7 +65,7 @@ def take_out(data: bytes, field: int) -> tuple[bytes, list[memoryview]] | None:
     return None
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+def _read_varint(data: Buffer, position: int) -> tuple[int, int]:
     """The value and the position after it. IndexError where it is cut off or too long."""
     value = data[position]
     if value < 0x80:

@@ -18,6 +18,7 @@ from clockwork_triton.datatypes import NUMPY_TO_WIRE, TensorSpec
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.grpc_server import GrpcServer
+from clockwork_triton.frontend.http2_server import Http2Server
 from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.service import InferenceService
 from clockwork_triton.inference import InferenceAnswer, InferenceCall
@@ -25,6 +26,13 @@ from clockwork_triton.repository.model import IndexEntry, ServedModel, State
 from clockwork_triton.telemetry.statistics import Statistics
 
 T = TypeVar("T")
+
+TRANSPORTS: dict[str, Callable[[InferenceService], GrpcServer | Http2Server]] = {
+    "grpcio": GrpcServer,
+    "http2": Http2Server,
+}
+transport = "grpcio"
+"""Over which `serving` serves: set by conftest."""
 
 
 class FakeClock:
@@ -199,7 +207,7 @@ async def serving(
     index = FakeIndex(list(models or (simple(),)))
     statistics = Statistics()
     plane = DataPlane(index, engine, statistics, clock or FakeClock(), **options)
-    server = GrpcServer(InferenceService(plane, ServerIdentity("triton", "1.2.3")))
+    server = TRANSPORTS[transport](InferenceService(plane, ServerIdentity("triton", "1.2.3")))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     options_ = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     try:

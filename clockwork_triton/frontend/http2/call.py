@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from clockwork_triton.frontend.http2.blocks import OK_LITERALS, metadata_literals, status_literals
 from clockwork_triton.frontend.http2.clock import Clock
-from clockwork_triton.frontend.http2.compression import Buffer, choose, compress, decompress
+from clockwork_triton.frontend.http2.compression import choose, compress, decompress
 from clockwork_triton.frontend.http2.errors import ErrorCode, StreamFault
 from clockwork_triton.frontend.http2.head import RequestHead
 from clockwork_triton.frontend.http2.limits import Limits, RequestMemory
@@ -17,6 +17,7 @@ from clockwork_triton.frontend.http2.message import PREFIX, PREFIX_BYTES, Partia
 from clockwork_triton.frontend.http2.sender import Sender
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.stream import Stream
+from clockwork_triton.inference import Buffer
 
 Metadata = Iterable[tuple[str, str | bytes]]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -25,9 +24,9 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now_ns: Callable[[], int]) -> None:
         self._loop = loop
-        self.now_ns = time.monotonic_ns
+        self.now_ns = now_ns
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import zlib
 
 from clockwork_triton.frontend.http2.status import RpcError, Status
-
-Buffer = bytes | memoryview
+from clockwork_triton.inference import Buffer
 
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 

@@ -1,9 +1,9 @@
 """Header blocks to request heads: HPACK (RFC 7541) behind a cache of whole blocks.
 
-A block of indexed fields (one byte >= 0x80 each, if a client repeats itself) and of literals that are not to be
-indexed leaves the dynamic table alone, so it means the same whenever its bytes come again, until that table
-changes. Such blocks are read here, once; those that change the table go to the `hpack` library and clear the
-cache.
+A block of indexed fields (one byte >= 0x80 each, if a client repeats itself) and of literals that are not to
+be indexed leaves the dynamic table alone, so it means the same whenever its bytes come again, until that
+table changes. Such blocks are read here, once; those that change the table go to the `hpack` library and
+clear the cache.
 """
 
 from __future__ import annotations

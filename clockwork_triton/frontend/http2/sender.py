@@ -14,12 +14,15 @@ from struct import Struct
 from clockwork_triton.frontend.http2 import frames
 from clockwork_triton.frontend.http2.blocks import HEADERS_BLOCK, OK_LITERALS, TRAILERS_BLOCK, ReplyBlocks
 from clockwork_triton.frontend.http2.clock import Clock
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.message import PREFIX, PREFIX_BYTES
 from clockwork_triton.frontend.http2.stream import Stream
+from clockwork_triton.inference import Buffer
 
 _WRITE_BYTES = 256 << 10
 """Of queued bodies put into one write: enough for few system calls, little enough not to copy twice."""
+
+_LARGE_BYTES = 64 << 10
+"""A piece from here on is cheaper to write by itself than to copy."""
 
 _OPEN = Struct(">IBI2sIBIBI")
 """HEADERS of two bytes, and the header and message prefix of a DATA frame."""
@@ -65,6 +68,7 @@ class Sender:
         self._stalled_left = self._output_bytes = output_bytes
         self._clear = False
         self._direct = False
+        self._has_large = False
 
     def attach(self, transport: WriteTransport) -> None:
         self._transport = transport
@@ -131,6 +135,8 @@ class Sender:
             stream.credit -= total
             self._out.append(_DATA.pack(total << 8, 0, stream.id, compressed, size))
             self._out += parts
+            if size >= _LARGE_BYTES:
+                self._has_large = True
             self.frames_sent += 1
             if release is not None:
                 self._releases.append(release)
@@ -230,18 +236,37 @@ class Sender:
         out = self._out
         if not out:
             return
-        data = b"".join(out)
-        out.clear()
         releases, self._releases = self._releases, []
         if self.paused:
+            data = b"".join(out)
             self._stalled.append(data)
             self._stalled_left -= len(data)
             if self._stalled_left < 0:
                 self._overflowed()
         elif self._transport is not None:
-            self._transport.write(data)
+            if self._has_large and not releases:
+                self._write_apart(self._transport)
+            else:
+                # Transports may keep what they are given; lent memory is copied here.
+                self._transport.write(b"".join(out))
+        out.clear()
+        self._has_large = False
         for release in releases:
             release()
+
+    def _write_apart(self, transport: WriteTransport) -> None:
+        """Writes large pieces as they are, and what is between them joined."""
+        small: list[Buffer] = []
+        for part in self._out:
+            if len(part) < _LARGE_BYTES:
+                small.append(part)
+                continue
+            if small:
+                transport.write(b"".join(small))
+                small.clear()
+            transport.write(part)
+        if small:
+            transport.write(b"".join(small))
 
     def _fill(self) -> bool:
         """Gives streams their turns until a write is full; False if none could take one."""
@@ -283,6 +308,8 @@ class Sender:
                 self._out.append(view[:left])
                 box[0] = view[left:]
                 left = 0
+        if size >= _LARGE_BYTES and not stream.releases:
+            self._has_large = True
         self.window -= size
         stream.credit -= size
         stream.queued_bytes -= size

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
+from collections.abc import Callable
 
 from clockwork_triton.frontend.http2.clock import LoopClock
 from clockwork_triton.frontend.http2.connection import Connection
@@ -16,14 +18,21 @@ _BACKLOG = 1024
 
 
 class Server:
-    """Serves `service` on the running event loop. One read buffer serves all connections: each is done with
-    it before the next one reads."""
+    """Serves `service` on the running event loop; `now_ns` is the monotonic clock of arrivals and deadlines.
 
-    def __init__(self, service: Service, limits: Limits | None = None) -> None:
+    One read buffer serves all connections: each is done with it before the next one reads.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        limits: Limits | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._service = service
         self._limits = limits or Limits()
         self._memory = RequestMemory(self._limits.request_memory)
-        self._clock = LoopClock(asyncio.get_running_loop())
+        self._clock = LoopClock(asyncio.get_running_loop(), now_ns)
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._listeners: list[asyncio.Server] = []
         self._connections: set[Connection] = set()

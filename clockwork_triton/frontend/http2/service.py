@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from clockwork_triton.frontend.http2.call import Call
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.unary import AsyncUnaryCall, UnaryCall
+from clockwork_triton.inference import Buffer
 
 
 @dataclass(frozen=True)

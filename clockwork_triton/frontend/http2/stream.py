@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from clockwork_triton.frontend.http2.compression import Buffer
+from clockwork_triton.inference import Buffer
 
 
 class Stream:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from clockwork_triton.frontend.http2.call import Call, Host
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.head import RequestHead
 from clockwork_triton.frontend.http2.status import RpcError, Status
+from clockwork_triton.inference import Buffer
 
 _ONE_REQUEST = "a unary call has one request"
 

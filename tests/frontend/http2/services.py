@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.service import Service
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.unary import UnaryCall
+from clockwork_triton.inference import Buffer
 
 CALLBACK = "/test.Echo/Callback"
 HELD = "/test.Echo/Held"

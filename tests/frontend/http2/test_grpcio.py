@@ -14,11 +14,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from clockwork_triton.frontend.http2.compression import Buffer
 from clockwork_triton.frontend.http2.limits import Limits
 from clockwork_triton.frontend.http2.status import Status
 from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.unary import UnaryCall
+from clockwork_triton.inference import Buffer
 from tests.frontend.http2.servers import Running, serving
 from tests.frontend.http2.services import ASYNC, CALLBACK, FAILS, STREAM, Echo
 
