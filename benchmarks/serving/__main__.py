@@ -21,6 +21,7 @@ from benchmarks.serving import (
     expiry,
     kill_server,
     kill_worker,
+    machine,
     many_models,
     outputs,
     overload,
@@ -79,12 +80,14 @@ def run(argv: Sequence[str]) -> list[Report]:
 
 def _run(setup: Setup, arguments: argparse.Namespace) -> Report:
     """A check that breaks down has failed; the others go on."""
+    others = machine.Others()
     try:
         report: Report = CHECKS[arguments.check].run(setup, arguments)
     except Exception as error:
         traceback.print_exc()
         report = Report(arguments.check, arguments.check)
         report.claim("The check runs to its end", False, f"{type(error).__name__}: {error}"[:2000])
+    report.notes.append(f"Other processes took {others.share():.0%} of the machine's CPU time meanwhile.")
     return report
 
 

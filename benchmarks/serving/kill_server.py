@@ -23,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--kills", type=int, default=4, help="starts that are killed, all on one artifact cache"
     )
     parser.add_argument(
-        "--every", type=float, default=1.5, help="seconds: the first kill, and what each waits longer"
+        "--first", type=float, default=1.5, help="seconds to the first; doubled for each next"
     )
 
 
@@ -33,7 +33,7 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
     cache = setup.scratch / "kill-server-cache"
     broken, running = 0, 0
     for number in range(arguments.kills):
-        delay_s = arguments.every * (number + 1)
+        delay_s = arguments.first * 2**number
         with setup.serve(
             arguments.model_repository, artifact_cache=cache, wait=False, name="kill-server"
         ) as server:
@@ -47,12 +47,14 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
         broken, running = broken + bad, running + len(orphans)
     with setup.serve(arguments.model_repository, artifact_cache=cache, name="kill-server-after") as server:
         ready_s = server.ready_s
+        unfinished = list(cache.glob(".*/"))
         models = subjects(server, arguments.model_repository)
         generator = np.random.default_rng(7)
         checks = [ask(server.address, m, [m.random_inputs(1, generator)], 1) for m in models]
     wanted = {path.parent.name for path in arguments.model_repository.glob("*/config.pbtxt")}
     report.claim("The first kill came before the conversions were done", int(table.rows[0][2]) < len(wanted))
     report.claim("No artifact in the cache is broken", not broken)
+    report.claim("The next start cleans up", not unfinished, f"{len(unfinished)} things left in the cache")
     report.claim(f"Its processes end within {ENDS_WITHIN_S:g} s of it", not running, f"{running} did not")
     report.claim(
         "The next start serves every model rightly",
@@ -65,13 +67,13 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
 
 def verdicts(cache: Path) -> list[str]:
     """For every artifact in the cache, what is wrong with it: empty if nothing is."""
-    return [verdict(path.parent) for path in cache.rglob("manifest.json")]
+    return [verdict(path) for path in cache.glob("*/") if not path.name.startswith(".")]
 
 
 def verdict(artifact: Path) -> str:
     try:
         manifest = Manifest.read(artifact)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return str(error)
     weights = (artifact / "weights.bin").stat().st_size if (artifact / "weights.bin").exists() else 0
     needed = max((segment.file_offset + segment.bytes for segment in manifest.segments), default=0)
