@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import dataclass
+
+MODES = ("none", "poll", "explicit")
 
 _TRUE = {"true", "1", "on", "yes"}
 _FALSE = {"false", "0", "off", "no"}
@@ -39,10 +42,69 @@ def device_list(text: str) -> tuple[str, ...]:
 
 def positive_ms(text: str) -> float | None:
     """Milliseconds; 0 means none."""
+    return _number(text, "a number of milliseconds") or None
+
+
+def seconds(text: str) -> float:
+    """Seconds, zero or more."""
+    return _number(text, "a number of seconds")
+
+
+def positive(text: str) -> float:
+    """A number of seconds above zero."""
+    value = _number(text, "a number above 0")
+    if not value:
+        raise argparse.ArgumentTypeError(f"'{text}' is not above 0")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number above zero."""
+    return _whole(text, 1, 1 << 20)
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 stands for any that is free."""
+    return _whole(text, 0, 65535)
+
+
+def control_mode(text: str) -> str:
+    if text not in MODES:
+        raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(MODES)}")
+    return text
+
+
+@dataclass(frozen=True)
+class BackendSetting:
+    """`--backend-config [BACKEND,]KEY=VALUE`; `backend` "" means all of them."""
+
+    backend: str
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.backend}{',' if self.backend else ''}{self.key}={self.value}"
+
+
+def backend_setting(text: str) -> BackendSetting:
+    backend, comma, setting = text.rpartition(",")
+    key, equals, value = setting.partition("=")
+    if not key or not equals or (comma and not backend):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form backend,key=value")
+    return BackendSetting(backend, key, value)
+
+
+def _number(text: str, what: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of milliseconds")
-    return value or None
+        raise argparse.ArgumentTypeError(f"'{text}' is not {what}")
+    return value
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"\d+", text, re.ASCII) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
+    return int(text)

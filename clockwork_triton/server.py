@@ -20,6 +20,7 @@ from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
+from clockwork_triton.errors import ServerError
 from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.grpc_server import GrpcServer
@@ -58,7 +59,10 @@ class Server:
             mode=ControlMode(options.model_control_mode),
             load_models=options.load_model,
             options=ConfigOptions(
-                options.model_config_name, auto_complete=not options.disable_auto_complete_config
+                options.model_config_name,
+                auto_complete=not options.disable_auto_complete_config,
+                default_max_batch_size=options.default_max_batch_size,
+                gpus=options.gpus,
             ),
             poll_interval_s=options.repository_poll_secs,
             loads_at_once=options.model_load_thread_count,
@@ -110,8 +114,12 @@ class Server:
 
     async def _serve(self) -> int:
         """Loads the models and follows the repositories; returns only if the server has to end."""
-        with self._bars:
-            failures = await self._repository.start()
+        try:
+            with self._bars:
+                failures = await self._repository.start()
+        except ServerError as error:
+            log.error("cannot start: %s", error.message)
+            return 1
         show_models([_row(status) for status in self._repository.statuses()])
         for failure in failures:
             log.error("failed to load '%s': %s", failure.name, failure.reason)
@@ -134,6 +142,7 @@ class Server:
         await self._grpc.stop(1.0)
         await self._metrics.stop()
         await self._repository.close()
+        await self._pool.close()
         await self._engine.stop()
 
     def _gauges(self) -> ServerGauges:

@@ -7,7 +7,7 @@ can reach memory that is not the tensor's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,14 @@ from converters.source import Array
 
 _ALONG_AXIS = {"Gather", "GatherElements", "Scatter", "ScatterElements"}
 _COORDINATES = {"GatherND", "ScatterND"}
+# Every element of their output is one of their first input.
+_PASSING = {"Cast", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+
+Types = Mapping[str, onnx.TypeProto]
 
 
 def with_bounded_indices(
-    nodes: Sequence[onnx.NodeProto], types: Mapping[str, onnx.TypeProto], constants: dict[str, Array]
+    nodes: Sequence[onnx.NodeProto], types: Types, constants: dict[str, Array]
 ) -> list[onnx.NodeProto]:
     """`types` of the values known; `constants` gains the bounds."""
     result = []
@@ -41,7 +45,23 @@ def with_bounded_indices(
     return result
 
 
-def _limits(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> npt.NDArray[np.int64] | None:
+def index_limits(nodes: Sequence[onnx.NodeProto], types: Types, inputs: Collection[str]) -> dict[str, int]:
+    """What the values of those inputs that are used as indices must stay below."""
+    source = {node.output[0]: node.input[0] for node in nodes if node.op_type in _PASSING and node.output}
+    found: dict[str, int] = {}
+    for node in nodes:
+        limits = _limits(node, types)
+        if limits is None:
+            continue
+        name = node.input[1]
+        while name in source:
+            name = source[name]
+        if name in inputs:
+            found[name] = min(int(limits.min()), found.get(name, int(limits.min())))
+    return found
+
+
+def _limits(node: onnx.NodeProto, types: Types) -> npt.NDArray[np.int64] | None:
     """The sizes that the node's indices must stay below: one, or one for each coordinate."""
     if node.op_type not in _ALONG_AXIS | _COORDINATES or node.domain:
         return None
@@ -55,7 +75,7 @@ def _limits(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> npt.ND
     return np.asarray(data[begin : begin + indices[-1]], np.int64)
 
 
-def _shape(types: Mapping[str, onnx.TypeProto], name: str) -> tuple[int, ...] | None:
+def _shape(types: Types, name: str) -> tuple[int, ...] | None:
     if name not in types or not types[name].tensor_type.HasField("shape"):
         return None
     dims = types[name].tensor_type.shape.dim

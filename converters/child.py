@@ -1,6 +1,6 @@
-"""The process that reads an ONNX file: `python -m converters.child`.
+"""The process that reads ONNX files: `python -m converters.child PARENT_PID MEMORY_BYTES`.
 
-A job comes as one JSON document on standard input; progress and the answer leave as lines of JSON on
+A job comes as a line of JSON on standard input; its progress and its answer leave as lines of JSON on
 standard output, whose descriptor is taken away from the libraries first, since they print. An ONNX file can
 be wrong, huge or hostile, and TVM can crash on it: all that is lost then is this process.
 """
@@ -18,8 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from converters.request import ConversionError, Progress
-from converters.wire import line, request_from_json, signature_to_json
+from clockwork_triton.artifact.cache import ArtifactCache
+from converters.request import ConversionError
+from converters.wire import request_from_json, signature_to_json
 
 _PR_SET_PDEATHSIG = 1
 NICENESS = 10
@@ -27,47 +28,47 @@ NICENESS = 10
 
 def main() -> int:
     answers = _take_stdout()
-    job = json.loads(sys.stdin.buffer.read())
-    _die_with_parent(job["parent"])
-    _limit_memory(job["memory_bytes"])
+    parent, memory_bytes = map(int, sys.argv[1:])
+    die_with_parent(parent)
+    _limit_memory(memory_bytes)
     os.nice(NICENESS)
-    limit = f"more than the {job['memory_bytes'] >> 20} MiB that a conversion may use"
-    try:
-        answers.write(line(result=_JOBS[job["kind"]](job, answers)))
-    except ConversionError as error:
-        # A library that ran out of memory was mostly quoted as the reason by who called it.
-        text = f"it needs {limit}" if "bad_alloc" in str(error) else str(error)
-        answers.write(line(error=text))
-    except MemoryError:
-        answers.write(line(error=f"it needs {limit}"))
-    answers.flush()
+    for line in sys.stdin.buffer:
+        _send(answers, **_answer(json.loads(line), answers, memory_bytes))
     return 0
 
 
-def _convert(job: dict[str, Any], answers: BinaryIO) -> str:
-    from clockwork_triton.artifact.cache import ArtifactCache
+def _answer(job: dict[str, Any], answers: BinaryIO, memory_bytes: int) -> dict[str, Any]:
+    limit = f"it needs more than the {memory_bytes >> 20} MiB that a conversion may use"
+    try:
+        return {"result": _JOBS[job["kind"]](job, answers)}
+    except ConversionError as error:
+        # A library that ran out of memory was mostly quoted as the reason by who called it.
+        return {"error": limit if "bad_alloc" in str(error) else str(error)}
+    except MemoryError:
+        return {"error": limit}
+
+
+def _look_up(job: dict[str, Any], _: BinaryIO) -> str | None:
     from converters.key import key_of, origin
 
-    def report(progress: Progress) -> None:
-        answers.write(line(progress=asdict(progress)))
-        answers.flush()
+    found = ArtifactCache(Path(job["cache"])).find(key_of(origin(request_from_json(job["request"]))))
+    return None if found is None else str(found)
+
+
+def _convert(job: dict[str, Any], answers: BinaryIO) -> str:
+    from converters.convert import convert
+    from converters.key import key_of, origin
 
     request = request_from_json(job["request"])
     cache = ArtifactCache(Path(job["cache"]))
-    report(Progress(request.name, "looking in the cache", 0, 1))
     made_of = origin(request)
     key = key_of(made_of)
-    if (found := cache.find(key)) is not None:
-        report(Progress(request.name, "found in the cache", 1, 1))
-        return str(found)
-
-    from converters.convert import convert
-
-    with cache.building(key) as directory:
-        convert(request, directory, made_of, report)
-    path = cache.find(key)
-    assert path is not None
-    return str(path)
+    if (found := cache.find(key)) is None:  # another process may have made it meanwhile
+        with cache.building(key) as directory:
+            convert(request, directory, made_of, lambda told: _send(answers, progress=asdict(told)))
+        found = cache.find(key)
+    assert found is not None
+    return str(found)
 
 
 def _inspect(job: dict[str, Any], _: BinaryIO) -> dict[str, Any]:
@@ -76,7 +77,16 @@ def _inspect(job: dict[str, Any], _: BinaryIO) -> dict[str, Any]:
     return signature_to_json(inspect(Path(job["onnx"])))
 
 
-_JOBS: dict[str, Callable[[dict[str, Any], BinaryIO], Any]] = {"convert": _convert, "inspect": _inspect}
+_JOBS: dict[str, Callable[[dict[str, Any], BinaryIO], Any]] = {
+    "convert": _convert,
+    "inspect": _inspect,
+    "look_up": _look_up,
+}
+
+
+def _send(answers: BinaryIO, **document: Any) -> None:
+    answers.write(json.dumps(document).encode() + b"\n")
+    answers.flush()
 
 
 def _take_stdout() -> BinaryIO:
@@ -86,7 +96,7 @@ def _take_stdout() -> BinaryIO:
     return answers
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         os.kill(os.getpid(), signal.SIGKILL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clockwork_triton.artifact.manifest import Manifest
@@ -50,6 +50,7 @@ def convert(
         for size in sorted(request.batch_sizes):
             progress.begin(f"lowering batch size {size}")
             graphs[size] = lowering.graph(size)
+        index_limits = lowering.index_limits
         del source, lowering
         progress.begin("compiling")
         kernels.compile(directory)
@@ -68,8 +69,10 @@ def convert(
         origin=origin,
     )
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")
-    progress.begin("checking against the ONNX reference")
-    checked = crosscheck(request.onnx, directory) if request.target == "cpu" else "on no device"
+    progress.begin("checking against the ONNX reference" if request.target == "cpu" else "not checking")
+    checked = "not checked: made for another device"
+    if request.target == "cpu":
+        checked = crosscheck(request.onnx, directory, index_limits)
     manifest = replace(manifest, origin={**origin, "checked": checked})
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")
     progress.begin("done")
@@ -84,12 +87,14 @@ class _Lowering:
     outputs: Sequence[str]
     kernels: KernelSet
     spool: WeightSpool
+    index_limits: dict[str, int] = field(default_factory=dict)
 
     def graph(self, size: int) -> Graph:
         """One batch size. An error at a size after the first says so: the others worked."""
         try:
             shapes = input_shapes(self.source.graph, self.request, size)
             prepared = prepare(self.source, {name: shapes[name] for name in self.inputs}, self.outputs)
+            self.index_limits.update(prepared.index_limits)
             module = import_model(prepared.graph, prepared.opset, constants.as_tensors(prepared.weights))
             graph = lower(module, self.kernels, lambda tensor: constants.store(self.spool, tensor))
             if self.request.max_batch_size:

@@ -7,43 +7,47 @@ the reference, and shows that rows do not influence each other, which batching r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from clockwork_triton.artifact.manifest import Manifest
-from converters.execute import LoadedArtifact, numpy_dtype
+from converters.execute import LoadedArtifact
 from converters.reference import Reference, ReferenceFailed
 from converters.request import ConversionError
+from converters.samples import Sampler
 from converters.source import Array
 
 # Largest difference allowed, relative to the largest magnitude in the reference's output: by the least
 # precise floating type that the artifact computes with.
 TOLERANCES = {"float64": 1e-4, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
-# Integer inputs may be indices, whose valid range no file tells: each limit is tried until the reference
-# accepts the input.
-INTEGER_LIMITS = (10, 2, 1)
+# Integer inputs whose meaning is not known: each range is tried until the reference accepts the input. The
+# first has no 0, by which a reference may divide; the others suit masks and indices into small tables.
+INTEGER_RANGES = ((1, 10), (0, 2), (1, 2), (0, 1))
 
 
-def crosscheck(onnx: Path, directory: Path) -> str:
-    """What was checked, for the record. ConversionError with the figures if the artifact is wrong."""
+def crosscheck(onnx: Path, directory: Path, index_limits: Mapping[str, int] | None = None) -> str:
+    """What was checked, for the record. ConversionError with the figures if the artifact is wrong.
+
+    `index_limits`: inputs that are known to be indices, and what they must stay below.
+    """
     artifact = LoadedArtifact(directory)
     manifest = artifact.manifest
     reference = Reference(onnx, [tensor.name for tensor in manifest.outputs])
+    samplers = [Sampler(manifest, index_limits or {}, integers) for integers in INTEGER_RANGES]
     tolerance = _tolerance(manifest)
     base = manifest.batch_sizes[0]
     checked = []
     worst = 0.0
-    limit = INTEGER_LIMITS[0]
     for size in manifest.batch_sizes:
         if size == base or size % base:
-            who, inputs, expected, limit = _expect(reference, manifest, size)
+            sampler, expected = _expect(reference, samplers, size)
+            who = reference.name
         else:
-            who, inputs = f"batch size {base}", random_inputs(manifest, size, limit)
-            expected = _by_rows(artifact, inputs, base, size)
-        error, output = _compare(manifest, expected, artifact.run(size, inputs), tolerance)
+            who, expected = f"batch size {base}", _by_rows(artifact, sampler.inputs(size), base, size)
+        error, output = _compare(manifest, expected, artifact.run(size, sampler.inputs(size)))
         if error > tolerance:
             raise ConversionError(_disagreement(who, size, error, tolerance, output))
         worst = max(worst, error)
@@ -51,31 +55,13 @@ def crosscheck(onnx: Path, directory: Path) -> str:
     return f"{', '.join(checked)}: largest difference {worst:.1e} of the output's scale"
 
 
-def random_inputs(manifest: Manifest, batch_size: int, limit: int, seed: int = 0) -> list[Array]:
-    """Normal floats, integers in [0, limit), fair booleans; the same for the same arguments."""
-    rng = np.random.default_rng(seed)
-    inputs: list[Array] = []
-    for tensor in manifest.inputs:
-        shape = (batch_size, *tensor.shape) if manifest.max_batch_size else tensor.shape
-        dtype = numpy_dtype(tensor.dtype)
-        if tensor.dtype == "bool":
-            inputs.append(rng.random(shape) < 0.5)
-        elif dtype.kind in "iu":
-            inputs.append(rng.integers(0, limit, shape).astype(dtype))
-        else:
-            inputs.append(rng.standard_normal(shape).astype(dtype))
-    return inputs
-
-
-def _expect(reference: Reference, manifest: Manifest, size: int) -> tuple[str, list[Array], list[Array], int]:
-    """The reference's name, inputs that it accepts, its outputs, and the limit of those inputs' integers."""
+def _expect(reference: Reference, samplers: Sequence[Sampler], size: int) -> tuple[Sampler, list[Array]]:
+    """The first sampler whose inputs the reference accepts, and its outputs for them."""
     reason = ""
-    for limit in INTEGER_LIMITS:
-        inputs = random_inputs(manifest, size, limit)
-        feeds = {tensor.name: array for tensor, array in zip(manifest.inputs, inputs, strict=True)}
+    for sampler in samplers:
+        names = [tensor.name for tensor in sampler.manifest.inputs]
         try:
-            who, expected = reference.run(feeds)
-            return who, inputs, expected, limit
+            return sampler, reference.run(dict(zip(names, sampler.inputs(size), strict=True)))
         except ReferenceFailed as error:
             reason = str(error)
     raise ConversionError(f"the artifact cannot be checked, for no ONNX reference runs the model ({reason})")
@@ -94,9 +80,7 @@ def _tolerance(manifest: Manifest) -> float:
     return max((TOLERANCES.get(dtype, 0.0) for dtype in dtypes), default=0.0) or TOLERANCES["float32"]
 
 
-def _compare(
-    manifest: Manifest, expected: Sequence[Array], actual: Sequence[Array], tolerance: float
-) -> tuple[float, str]:
+def _compare(manifest: Manifest, expected: Sequence[Array], actual: Sequence[Array]) -> tuple[float, str]:
     """The largest difference and the output that has it."""
     worst, where = 0.0, ""
     for tensor, want, have in zip(manifest.outputs, expected, actual, strict=True):

@@ -48,8 +48,11 @@ class KernelSet:
         """Writes `directory`/kernels.so: no system compiler, and nothing to link against at run time."""
         module = tvm.IRModule({tvm.ir.GlobalVar(name): func for name, func in self.functions.items()})
         library = directory / "kernels.so"
-        linked = tvm.compile(module, target=self.target)
-        linked.export_library(str(library), fcompile=_link)
+        try:
+            compiled = tvm.compile(module, target=self.target)
+        except Exception as error:  # whatever code generation stumbles upon
+            raise ConversionError(f"TVM cannot compile the model: {error}") from error
+        compiled.export_library(str(library), fcompile=_link)
         return library
 
 

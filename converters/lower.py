@@ -8,6 +8,7 @@ from typing import Any
 import tvm
 from tvm import relax, te, tirx
 
+from clockwork_triton.datatypes import NUMPY_TO_WIRE
 from converters import schedules
 from converters.graph import Call, Graph, Value
 from converters.kernels import KernelSet
@@ -20,8 +21,11 @@ StoreConstant = Callable[[Any], str]
 def lower(module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> Graph:
     """Schedules an imported module, adds its kernels to `kernels` and hands its constants to `store`
     (a TVM tensor to a digest). The graph's calls name the kernels."""
-    with kernels.target:
-        module = schedules.pipeline(kernels.target)(module)
+    try:
+        with kernels.target:
+            module = schedules.pipeline(kernels.target)(module)
+    except Exception as error:  # whatever a pass of TVM stumbles upon
+        raise ConversionError(f"TVM cannot compile the model: {error}") from error
     graph = _Walk(module, kernels, store).graph()
     copies = {
         position: kernels.add(*copy_kernel(graph.values[graph.outputs[position]], kernels.target))
@@ -64,14 +68,8 @@ class _Walk:
         for block in main.body.blocks:
             for binding in block.bindings:
                 self._bound[binding.var] = self._expression(binding.value)
-        return Graph(
-            tuple(self._values),
-            inputs,
-            self._expression(main.body.body),
-            self._constants,
-            self._aliases,
-            tuple(self._calls),
-        )
+        outputs = self._expression(main.body.body)
+        return Graph(tuple(self._values), inputs, outputs, self._constants, self._aliases, tuple(self._calls))
 
     def _new(self, ty: Any) -> tuple[int, ...]:
         """Numbers for the tensor or tensors of a type."""
@@ -82,7 +80,7 @@ class _Walk:
 
     def _expression(self, expression: Any) -> tuple[int, ...]:
         """The values an expression stands for: one, or a tuple's."""
-        if isinstance(expression, relax.Var):
+        if isinstance(expression, relax.Var) and expression in self._bound:
             return self._bound[expression]
         if isinstance(expression, tvm.ir.GenericConst):
             return self._constant(expression)
@@ -92,7 +90,7 @@ class _Walk:
             return (self._expression(expression.tuple_value)[expression.index],)
         if isinstance(expression, relax.Call):
             return self._call(expression)
-        raise ConversionError(f"TVM leaves {type(expression).__name__} in the program, which has no kernel")
+        raise ConversionError(f"TVM computes '{expression}' at run time, for which there is no kernel")
 
     def _constant(self, constant: Any) -> tuple[int, ...]:
         (number,) = self._new(constant.ty)
@@ -129,4 +127,7 @@ def _value(ty: Any) -> Value:
         raise ConversionError("the shape of a tensor depends on the values of the inputs")
     if not all(isinstance(dim, tirx.IntImm) for dim in ty.shape):
         raise ConversionError(f"the shape {ty.shape} of a tensor depends on the values of the inputs")
-    return Value(str(ty.dtype), tuple(int(dim) for dim in ty.shape))
+    dtype = str(ty.dtype)
+    if dtype not in NUMPY_TO_WIRE:
+        raise ConversionError(f"tensors of {dtype} are not supported")
+    return Value(dtype, tuple(int(dim) for dim in ty.shape))

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from clockwork_triton.artifact.cache import ArtifactCache
 from clockwork_triton.artifact.signature import Signature
-from converters.request import ConversionError, ConversionRequest, Progress
-from converters.wire import line, request_to_json, signature_from_json
+from converters.process import Process, Report
+from converters.request import ConversionRequest, Progress
+from converters.wire import request_to_json, signature_from_json
 
 GIB = 1 << 30
+COMMAND = (sys.executable, "-m", "converters.child")
+
+# What an inspection or a look-up may take: reading and hashing a file of some gigabytes.
+SHORT_TIMEOUT_S = 120.0
+
+
+def _silent(_: Progress) -> None: ...
 
 
 class ConversionPool:
-    """`processes` conversions at once, each within `memory_bytes` and `timeout_s`; inspections, which are
-    short, do not wait for them. Cancelling a call kills its process."""
+    """`processes` conversions at once, each in a process of its own, within `memory_bytes` and `timeout_s`.
+
+    Inspections and look-ups in the cache are short and do not wait for conversions: one process that is
+    kept answers them all, and is replaced when a file kills it. Cancelling a call kills its process. An
+    asynchronous context manager; `close` ends what runs.
+    """
 
     def __init__(
         self,
@@ -30,7 +39,7 @@ class ConversionPool:
         processes: int = 1,
         memory_bytes: int = 8 * GIB,
         timeout_s: float = 1800.0,
-        command: Sequence[str] = (sys.executable, "-m", "converters.child"),
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self._cache = ArtifactCache(cache_dir)
         self._cache.clean()
@@ -38,105 +47,45 @@ class ConversionPool:
         self._timeout_s = timeout_s
         self._command = command
         self._converting = asyncio.Semaphore(processes)
-        self._inspecting = asyncio.Semaphore(1)
+        self._asking = asyncio.Lock()
+        self._kept: Process | None = None
 
-    async def convert(
-        self, request: ConversionRequest, progress: Callable[[Progress], None] = lambda _: None
-    ) -> Path:
+    async def convert(self, request: ConversionRequest, progress: Report = _silent) -> Path:
         """The artifact's directory, from the cache or made anew. ConversionError says why there is none."""
-        job = {
-            "kind": "convert",
-            "request": request_to_json(request),
-            "cache": str(self._cache.root.resolve()),
-        }
+        job = {"request": request_to_json(request), "cache": str(self._cache.root.resolve())}
+        progress(Progress(request.name, "looking in the cache", 0, 1))
+        found = await self._ask({"kind": "look_up", **job})
+        if found is not None:
+            progress(Progress(request.name, "found in the cache", 1, 1))
+            return Path(found)
         async with self._converting:
+            process = await Process.start(self._command, self._memory_bytes)
             try:
-                return Path(await self._run(job, progress))
+                return Path(await process.ask({"kind": "convert", **job}, progress, self._timeout_s))
             finally:
+                await process.kill()
                 self._cache.clean()
 
     async def inspect(self, onnx: Path) -> Signature:
         """The file's signature. ConversionError where it has none that can be served."""
-        async with self._inspecting:
-            return signature_from_json(
-                await self._run({"kind": "inspect", "onnx": str(onnx)}, lambda _: None)
-            )
+        return signature_from_json(await self._ask({"kind": "inspect", "onnx": str(onnx)}))
 
-    async def _run(self, job: dict[str, Any], progress: Callable[[Progress], None]) -> Any:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
-            start_new_session=True,
-        )
-        try:
-            return await asyncio.wait_for(self._converse(process, job, progress), self._timeout_s)
-        except (TimeoutError, asyncio.TimeoutError):
-            raise ConversionError(f"it took longer than {self._timeout_s:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+    async def close(self) -> None:
+        """Ends the process that is kept. Conversions end with the calls that wait for them."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.kill()
 
-    async def _converse(
-        self, process: asyncio.subprocess.Process, job: dict[str, Any], progress: Callable[[Progress], None]
-    ) -> Any:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        limits = {"parent": os.getpid(), "memory_bytes": self._memory_bytes}
-        process.stdin.write(line(**job, **limits))
-        process.stdin.close()
-        complaints = asyncio.ensure_future(_tail(process.stderr))
-        try:
-            answer: dict[str, Any] | None = None
-            async for text in process.stdout:
-                document = json.loads(text)
-                if "progress" in document:
-                    progress(Progress(**document["progress"]))
-                else:
-                    answer = document
-            status = await process.wait()
-            said = await complaints
-        finally:
-            complaints.cancel()
-        if answer is None:
-            raise ConversionError(self._obituary(status, said))
-        if "error" in answer:
-            raise ConversionError(answer["error"])
-        return answer["result"]
+    async def __aenter__(self) -> ConversionPool:
+        return self
 
-    def _obituary(self, status: int, said: str) -> str:
-        """Why a process that gave no answer died."""
-        limit = f"the limit is {self._memory_bytes >> 20} MiB of memory"
-        if status >= 0:
-            return f"the converter failed: {said or f'exit status {status}'}"
-        name = signal.Signals(-status).name
-        if -status == signal.SIGKILL:
-            return f"the converter was killed, most likely for want of memory ({limit})"
-        if -status == signal.SIGABRT and "bad_alloc" in said:
-            return f"it needs more memory than a conversion may use ({limit})"
-        return f"the converter crashed with {name}" + (f": {said}" if said else "")
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
-
-async def _tail(stream: asyncio.StreamReader) -> str:
-    """The last line that says something, of a stream that may be long."""
-    lines: deque[bytes] = deque(maxlen=20)
-    while chunk := await stream.read(1 << 16):
-        lines.extend(chunk.splitlines()[-20:])
-    texts = [text for text in (raw.decode(errors="replace").strip() for raw in lines) if text]
-    return texts[-1][:500] if texts else ""
-
-
-def _environment() -> dict[str, str]:
-    """The child finds this package where this process did, and keeps to one thread."""
-    root = str(Path(__file__).parent.parent)
-    inherited = os.environ.get("PYTHONPATH")
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    path = f"{root}{os.pathsep}{inherited}" if inherited else root
-    environment = {**os.environ, **single, "PYTHONPATH": path}
-    # A server that only needs TVM's runtime may have chosen it; a converter needs the compiler.
-    environment.pop("TVM_USE_RUNTIME_LIB", None)
-    return environment
+    async def _ask(self, job: dict[str, Any]) -> Any:
+        async with self._asking:
+            if self._kept is None or not self._kept.alive:
+                self._kept = await Process.start(self._command, self._memory_bytes)
+            return await self._kept.ask(job, _silent, min(self._timeout_s, SHORT_TIMEOUT_S))

@@ -13,7 +13,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from converters.affine import AffineFolding
-from converters.bounds import with_bounded_indices
+from converters.arithmetic import with_total_arithmetic
+from converters.bounds import index_limits, with_bounded_indices
 from converters.evaluate import evaluate, is_pure
 from converters.recurrent import GATES, unroll
 from converters.request import ConversionError
@@ -23,15 +24,26 @@ from converters.source import Array, Source, aligned
 # Values up to this many elements are shown to shape inference: they can be shapes, axes and pads.
 SMALL = 256
 
+_INFERENCE_ERRORS = (
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A graph whose inputs all have static shapes. `weights` are the values of the names in it that no node
-    and no input gives; `nodes` are those that the outputs depend on."""
+    """A graph whose inputs all have static shapes, of the nodes that the outputs depend on.
+
+    `weights` are the values of the names in it that no node and no input gives. `index_limits`: what the
+    values of an input that is used as indices must stay below.
+    """
 
     graph: onnx.GraphProto
     opset: int
     weights: Mapping[str, Array]
+    index_limits: Mapping[str, int]
 
 
 def prepare(source: Source, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Prepared:
@@ -75,6 +87,8 @@ class _Pass:
         node = onnx.NodeProto()
         node.CopyFrom(original)
         node.input[:] = [self.renamed.get(name, name) for name in original.input]
+        if node.op_type == "CastLike" and node.input[1] in self.types:
+            _become_cast(node, self.types[node.input[1]].tensor_type.elem_type)
         if node.op_type == "If" and node.input[0] in self.constants:
             self._inline(node)
         elif _is_identity(node, self.constants):
@@ -146,7 +160,7 @@ class _Pass:
                     ir_version=self.source.ir_version,
                 )
             )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError):
+        except _INFERENCE_ERRORS:
             return
 
     def finish(self, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Prepared:
@@ -160,14 +174,16 @@ class _Pass:
         if self.opset >= FIRST_OPSET:
             nodes = needed(canonical_reshapes(nodes, shapes, self.constants), outputs)
         nodes = AffineFolding(shapes, self.constants, outputs).run(nodes)
+        limits = index_limits(nodes, self.types, inputs.keys())
         nodes = with_bounded_indices(nodes, self.types, self.constants)
+        nodes = with_total_arithmetic(nodes, self.types, self.constants)
         used = {name for node in nodes for name in node.input} | set(outputs)
         graph = onnx.GraphProto(name=self.source.graph.name)
         graph.node.extend(nodes)
         graph.input.extend(helper.make_value_info(name, self.types[name]) for name in inputs)
         graph.output.extend(declared[name] for name in outputs)
         weights = {name: array for name, array in self.constants.items() if name in used}
-        return Prepared(graph, self.opset, weights)
+        return Prepared(graph, self.opset, weights, limits)
 
 
 def needed(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
@@ -192,6 +208,13 @@ def _is_identity(node: onnx.NodeProto, constants: Mapping[str, Array]) -> bool:
         if training is None or bool(training.item()):
             raise ConversionError(f"Dropout '{node.name}' is in training mode, which is random")
     return True
+
+
+def _become_cast(node: onnx.NodeProto, elem_type: int) -> None:
+    """A CastLike whose type is known depends on its first input only."""
+    node.op_type = "Cast"
+    del node.input[1:]
+    node.attribute.append(helper.make_attribute("to", elem_type))
 
 
 def _shape_value(node: onnx.NodeProto, shape: tuple[int, ...]) -> Array:

@@ -18,27 +18,39 @@ class ReferenceFailed(Exception):
 
 
 class Reference:
-    """ONNX Runtime where it is installed and runs the model, else ONNX's own evaluator, which is slow."""
+    """ONNX Runtime where it is installed and knows the model, else ONNX's own evaluator, which is slow.
+
+    One that refuses an input is not replaced by the other: the evaluator, for one, wraps some indices that
+    are out of range. numpy cannot hand bfloat16 to ONNX Runtime.
+    """
 
     def __init__(self, path: Path, outputs: list[str]) -> None:
-        self._makers: list[tuple[str, Callable[[], Runner]]] = [
-            ("onnxruntime", lambda: _onnxruntime(path, outputs)),
-            ("onnx.reference", lambda: _evaluator(path, outputs)),
-        ]
-        self._runners: dict[str, Runner] = {}
+        self._path = path
+        self._outputs = outputs
+        self._runner: Runner | None = None
+        self.name = ""
 
-    def run(self, feeds: Mapping[str, Array]) -> tuple[str, list[Array]]:
-        """The reference's name and the outputs asked for. ReferenceFailed if none can."""
+    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        """The outputs asked for. ReferenceFailed if there are none."""
+        if self._runner is None:
+            self._runner = self._choose(any(str(array.dtype) == "bfloat16" for array in feeds.values()))
+        try:
+            return [np.asarray(output) for output in self._runner(feeds)]
+        except Exception as error:  # the libraries' many error types have no common base
+            raise ReferenceFailed(f"{self.name}: {str(error).strip()[:300]}") from error
+
+    def _choose(self, takes_bfloat16: bool) -> Runner:
+        makers = {"onnxruntime": _onnxruntime, "onnx.reference": _evaluator}
         reasons = []
-        for name, make in self._makers:
+        for self.name, make in makers.items():
+            if self.name == "onnxruntime" and takes_bfloat16:
+                continue
             try:
-                runner = self._runners.get(name) or make()
-                self._runners[name] = runner
-                return name, [np.asarray(output) for output in runner(feeds)]
+                return make(self._path, self._outputs)
             except ModuleNotFoundError:
                 continue
-            except Exception as error:  # the library's many error types have no common base
-                reasons.append(f"{name}: {str(error).strip()[:300]}")
+            except Exception as error:  # as above
+                reasons.append(f"{self.name}: {str(error).strip()[:300]}")
         raise ReferenceFailed("; ".join(reasons))
 
 

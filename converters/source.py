@@ -11,11 +11,32 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import helper, numpy_helper
+from onnx import helper, inliner, numpy_helper
 
 from converters.request import ConversionError
 
 Array = npt.NDArray[np.generic]
+
+# Operators that ONNX defines by others, and that TVM lacks or reads as something else (its Attention is
+# com.microsoft's).
+EXPANDED = frozenset(
+    {
+        "AffineGrid",
+        "Attention",
+        "BlackmanWindow",
+        "CausalConvWithState",
+        "Celu",
+        "CenterCropPad",
+        "HammingWindow",
+        "HannWindow",
+        "LinearAttention",
+        "NegativeLogLikelihoodLoss",
+        "RotaryEmbedding",
+        "SoftmaxCrossEntropyLoss",
+        "SwiGLU",
+        "Swish",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -48,25 +69,57 @@ def read_model(path: Path, *, weights: bool = True) -> onnx.ModelProto:
 def read_source(path: Path) -> Source:
     """Reads and validates a model."""
     model = read_model(path)
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+    if model.graph.sparse_initializer:
+        raise ConversionError("sparse initializers are not supported")
     try:
         weights = {tensor.name: aligned(_array(tensor)) for tensor in model.graph.initializer}
     except (ValueError, TypeError) as error:
         raise ConversionError(f"{path.name} has a damaged initializer: {error}") from error
-    graph = onnx.GraphProto()
-    graph.name = model.graph.name
-    graph.node.extend(model.graph.node)
-    for node in graph.node:
+    skeleton = _skeleton(model, weights)
+    del model
+    try:
+        onnx.checker.check_model(skeleton)
+        skeleton = _inlined(skeleton)
+    except (onnx.checker.ValidationError, RuntimeError) as error:
+        raise ConversionError(f"{path.name} is not a valid model: {error}") from error
+    inputs = [value for value in skeleton.graph.input if value.name not in weights]
+    del skeleton.graph.input[:]
+    skeleton.graph.input.extend(inputs)
+    for node in skeleton.graph.node:
         node.domain = _domain(node.domain)
+    opsets = {_domain(entry.domain): entry.version for entry in skeleton.opset_import}
+    return Source(skeleton.graph, opsets, skeleton.ir_version, weights)
+
+
+def _skeleton(model: onnx.ModelProto, weights: Mapping[str, Array]) -> onnx.ModelProto:
+    """The model with its weights as inputs, so that ONNX's tools handle it whatever its size.
+
+    The checker wants a shape for every output, which many files do not give and nobody needs: each gets one.
+    """
+    skeleton = onnx.ModelProto(ir_version=model.ir_version)
+    skeleton.opset_import.extend(model.opset_import)
+    skeleton.functions.extend(model.functions)
+    graph = skeleton.graph
+    graph.name = model.graph.name or "graph"
+    graph.node.extend(model.graph.node)
     graph.input.extend(value for value in model.graph.input if value.name not in weights)
+    for name, array in weights.items():
+        dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
+        graph.input.append(helper.make_tensor_value_info(name, dtype, array.shape))
     graph.output.extend(model.graph.output)
-    opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
-    source = Source(graph, opsets, model.ir_version, weights)
-    _check(source, path)
-    if model.graph.sparse_initializer:
-        raise ConversionError("sparse initializers are not supported")
-    return source
+    for output in graph.output:
+        if output.type.WhichOneof("value") == "tensor_type":
+            output.type.tensor_type.shape.SetInParent()
+    return skeleton
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without calls of its own functions and of those operators that are better expanded."""
+    local = [(function.domain, function.name) for function in model.functions]
+    if not local and not any(node.op_type in EXPANDED for node in model.graph.node):
+        return model
+    names = [*local, *(("", name) for name in sorted(EXPANDED))]
+    return inliner.inline_selected_functions(model, names, inline_schema_functions=True)
 
 
 def _domain(name: str) -> str:
@@ -76,30 +129,6 @@ def _domain(name: str) -> str:
 
 def _array(tensor: onnx.TensorProto) -> Array:
     return np.asarray(numpy_helper.to_array(tensor))
-
-
-def _check(source: Source, path: Path) -> None:
-    """ONNX's own checker on the graph with the weights as inputs.
-
-    It wants a shape for every output, which many files do not give and nobody needs: each gets one.
-    """
-    graph = onnx.GraphProto()
-    graph.CopyFrom(source.graph)
-    for output in graph.output:
-        if output.type.WhichOneof("value") == "tensor_type":
-            output.type.tensor_type.shape.SetInParent()
-    for name, array in source.weights.items():
-        dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
-        graph.input.append(helper.make_tensor_value_info(name, dtype, array.shape))
-    model = helper.make_model(graph, ir_version=source.ir_version)
-    del model.opset_import[:]
-    model.opset_import.extend(
-        helper.make_opsetid(domain, version) for domain, version in source.opsets.items()
-    )
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise ConversionError(f"{path.name} is not a valid model: {error}") from error
 
 
 def aligned(array: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,3 @@ def signature_from_json(document: dict[str, Any]) -> Signature:
         )
 
     return Signature(tensors("inputs"), tensors("outputs"))
-
-
-def line(**document: Any) -> bytes:
-    return json.dumps(document).encode() + b"\n"

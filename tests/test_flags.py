@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from clockwork_triton.flags import IGNORED, USED, make_parser, parse_serve
+from clockwork_triton.flag_table import FLAGS, Effect
+from clockwork_triton.flags import ServeOptions, flag_page, make_parser, parse_serve
 
 POLICIES = ("clockwork",)
 BASE = ["--model-repository", "/models"]
 
 
-def parse(*argv: str) -> object:
+def parse(*argv: str) -> ServeOptions:
     return parse_serve([*BASE, *argv], POLICIES)[0]
 
 
@@ -27,7 +28,14 @@ def parse(*argv: str) -> object:
         (["--device-memory", "1.5MiB"], "device_memory", 3 << 19),
         (["--default-slo-ms", "25"], "default_slo_ms", 25.0),
         (["--default-slo-ms", "0"], "default_slo_ms", None),
-        (["--load-model=a", "--load-model", "b"], "load_model", ("a", "b")),
+        (["--load-model=a", "--load-model", "b", "--model-control-mode=poll"], "load_model", ("a", "b")),
+        (["--strict-model-config=true"], "disable_auto_complete_config", True),
+        (["--backend-config=onnxruntime,default-max-batch-size=16"], "default_max_batch_size", 16),
+        (["--backend-config=default-max-batch-size=0"], "default_max_batch_size", 0),
+        ([], "default_max_batch_size", 4),
+        ([], "gpus", frozenset()),
+        (["--device=cuda:0,cuda:3,cpu:0"], "gpus", frozenset({0, 3})),
+        (["--grpc-use-ssl=false", "--model-namespacing", "false"], "grpc_port", 8001),
         (["--model-store=/more"], "model_repository", (Path("/models"), Path("/more"))),
         ([], "id", "triton"),
     ],
@@ -49,6 +57,19 @@ def test_values_are_read_in_tritons_forms(argv: list[str], field: str, value: ob
         ["--default-slo-ms=-1"],
         ["--model-control-mode=sometimes"],
         ["--policy=hope"],
+        ["--grpc-port=70000"],
+        ["--grpc-port=one"],
+        ["--repository-poll-secs=0"],
+        ["--repository-poll-secs=nan"],
+        ["--exit-timeout-secs=-1"],
+        ["--model-load-thread-count=0"],
+        ["--backend-config=nothing"],
+        ["--backend-config=,a=b"],
+        ["--backend-config=onnxruntime,default-max-batch-size=many"],
+        ["--load-model=m"],
+        ["--model-namespacing=true"],
+        ["--grpc-use-ssl"],
+        ["--grpc-restricted-protocol=health:key=value"],
     ],
 )
 def test_a_bad_flag_ends_with_a_message(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,10 +98,33 @@ def test_a_launch_script_for_triton_is_accepted_with_notices() -> None:
     assert options.grpc_port == 9000
     assert notices == [
         "--rate-limit is accepted, but has no effect here",
-        "--backend-config is accepted, but has no effect here",
+        "--backend-config onnxruntime,a=b is accepted, but has no effect here",
+    ]
+
+
+def test_a_flag_without_effect_needs_no_value() -> None:
+    _, notices = parse_serve([*BASE, "--allow-gpu-metrics", "--http-port", "8080"], POLICIES)
+    assert notices == [
+        "--http-port is accepted, but has no effect here",
+        "--allow-gpu-metrics is accepted, but has no effect here",
     ]
 
 
 def test_the_help_shows_every_flag() -> None:
     text = make_parser().format_help()
-    assert all(f"--{flag.name}" in text for flag in (*USED, *IGNORED))
+    assert all(f"--{flag.name}" in text for flag in FLAGS)
+
+
+def test_no_flag_is_named_twice() -> None:
+    names = [name for flag in FLAGS for name in (flag.name, *flag.aliases)]
+    assert len(set(names)) == len(names)
+
+
+def test_every_flag_with_an_effect_is_an_option() -> None:
+    used = {flag.field for flag in FLAGS if flag.effect is Effect.USED}
+    assert used - {"strict_model_config"} == set(ServeOptions.__dataclass_fields__)
+
+
+def test_the_page_of_flags_is_fresh() -> None:
+    page = Path(__file__).parent.parent / "docs" / "flags.md"
+    assert page.read_text() == flag_page(), "docs/flags.md is stale: run scripts/generate-flags"

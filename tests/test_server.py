@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +32,7 @@ def write_model(repository: Path, name: str, factor: float) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     version = repository / name / "1"
-    version.mkdir(parents=True)
+    version.mkdir(parents=True, exist_ok=True)
     onnx.save(model, version / "model.onnx")
 
 
@@ -83,11 +86,13 @@ def client(repository: Path, cache: Path) -> Iterator[grpcclient.InferenceServer
     assert "Traceback" not in "".join(server.lines)
 
 
-def ask(client: grpcclient.InferenceServerClient, rows: int, **options: int) -> np.ndarray:
+def ask(
+    client: grpcclient.InferenceServerClient, rows: int, name: str = "triple", **options: int
+) -> np.ndarray:
     x = np.arange(4 * rows, dtype=np.float32).reshape(rows, 4)
     tensor = grpcclient.InferInput("x", [rows, 4], "FP32")
     tensor.set_data_from_numpy(x)
-    return client.infer("triple", [tensor], **options).as_numpy("y") / np.maximum(x, 1e-9)
+    return client.infer(name, [tensor], **options).as_numpy("y") / np.maximum(x, 1e-9)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
@@ -146,3 +151,50 @@ def test_a_taken_port_is_said_and_nothing_is_left_running(repository: Path, cach
     assert second.process.stderr is not None
     second.process.stderr.close()
     assert first.stop() == 0
+
+
+def test_a_repository_that_is_not_there_is_said(tmp_path: Path, cache: Path) -> None:
+    server = ServerProcess(f"--model-repository={tmp_path / 'nowhere'}", f"--artifact-cache={cache}")
+    server.read_until("cannot start: failed to read model repository .*nowhere': No such file or directory")
+    assert server.process.wait(60) == 1
+    assert server.process.stderr is not None
+    server.process.stderr.close()
+
+
+def test_polling_picks_up_replaces_and_retires_without_dropping_a_request(
+    tmp_path: Path, cache: Path
+) -> None:
+    server = ServerProcess(
+        f"--model-repository={tmp_path}",
+        f"--artifact-cache={cache}",
+        "--model-control-mode=poll",
+        "--repository-poll-secs=0.1",
+    )
+    port = server.read_until(r"Started GRPCInferenceService at 127\.0\.0\.1:(\d+)")[1]
+    server.read_until('"Ready"')
+    write_model(tmp_path, "late", 3.0)
+    server.read_until("'late' version 1 is READY")
+    answers: list[float] = []
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        with grpcclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            while not stop.wait(0.005):
+                answers.append(float(ask(client, 1, "late")[0, 1]))
+
+    with ThreadPoolExecutor(1) as pool, grpcclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        asking = pool.submit(keep_asking)
+        try:
+            write_model(tmp_path, "late", 5.0)
+            server.read_until("'late' version 1 is READY")
+            assert ask(client, 1, "late")[0, 1] == pytest.approx(5.0)
+        finally:
+            stop.set()
+        asking.result()
+        shutil.rmtree(tmp_path / "late")
+        server.read_until(r"'late' version 1 is UNAVAILABLE \(unloaded\)")
+        with pytest.raises(InferenceServerException, match="'late' has no available versions"):
+            ask(client, 1, "late")
+    assert set(np.round(answers, 3)) <= {3.0, 5.0}
+    assert answers == sorted(answers)
+    assert server.stop() == 0

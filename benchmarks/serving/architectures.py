@@ -1,16 +1,67 @@
-"""Nine published architectures with random weights against ONNX Runtime, at batch 1 and 4."""
+"""Real architectures with random weights, each served alone, against ONNX Runtime at batch 1 and 4."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
+from pathlib import Path
 
+import numpy as np
+import onnx
+
+from benchmarks import architectures
+from benchmarks.serving.actions import Record, served
+from benchmarks.serving.latency import milliseconds
+from benchmarks.serving.outputs import ask
 from benchmarks.serving.report import Report
 from benchmarks.serving.server import Setup
+from benchmarks.serving.subjects import TOLERANCE, subjects
+
+BATCH_SIZES = (1, 4)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", nargs="*", default=[], help="architectures by name")
+    parser.add_argument("--only", nargs="*", default=architectures.NAMES, choices=architectures.NAMES)
+    parser.add_argument("--samples", type=int, default=2, help="random inputs of each batch size")
 
 
 def run(setup: Setup, arguments: argparse.Namespace) -> Report:
-    raise NotImplementedError
+    report = Report("architectures", "Architectures")
+    columns = [f"{figure}, batch {size}" for size in BATCH_SIZES for figure in ("deviation", "INFER ms")]
+    table = report.table("", "architecture", "weights MiB", "ready after s", *columns)
+    for name in arguments.only:
+        repository = setup.scratch / "architectures" / name
+        megabytes = write(name, repository) / 2**20
+        with setup.serve(repository, name=name) as server:
+            (subject,) = subjects(server, repository, [name])
+            generator = np.random.default_rng(8)
+            deviations, failures = {}, []
+            for size in BATCH_SIZES:
+                inputs = [subject.random_inputs(size, generator) for _ in range(arguments.samples)]
+                deviations[size], failed = ask(server.address, subject, inputs, 1)
+                failures += failed
+        infers = served(server.actions(), name)
+        figures = [figure for size in BATCH_SIZES for figure in (deviations[size], _infer_ms(infers, size))]
+        table.add(name, megabytes, server.ready_s, *figures)
+        report.claim(
+            f"`{name}` agrees with ONNX Runtime to {TOLERANCE:.0e}",
+            not failures and max(deviations.values()) <= TOLERANCE,
+            "; ".join([f"{max(deviations.values()):.1e}", *failures]),
+        )
+        shutil.rmtree(repository)
+    return report
+
+
+def write(name: str, repository: Path) -> int:
+    """Makes it a model of a repository; the size of its file."""
+    file = repository / name / "1" / "model.onnx"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(architectures.build(name), file)
+    (repository / name / "config.pbtxt").write_text(
+        f'backend: "onnxruntime"\nmax_batch_size: {max(BATCH_SIZES)}\n'
+    )
+    return file.stat().st_size
+
+
+def _infer_ms(infers: list[Record], size: int) -> float:
+    return milliseconds([record.measured_ns for record in infers if record.batch_size == size], 50)

@@ -73,11 +73,13 @@ def closed_loop(
     count: int | None = None,
     keep: bool = False,
     pause_s: float = 0.0,
+    patience_s: float | None = None,
 ) -> list[Answer]:
     """`concurrency` senders, each waiting for its answer before it takes the next request.
 
     They go around `requests` in order, until `count` were sent or `seconds` passed. `keep` holds the replies.
-    `pause_s`: how long a sender rests after a failure. Returned in the order of sending.
+    `pause_s`: how long a sender rests after a failure. `patience_s` takes the place of HANG_S. Returned in
+    the order of sending.
     """
     assert count is not None or seconds < float("inf")
 
@@ -88,7 +90,7 @@ def closed_loop(
             if time.monotonic() >= until:
                 return
             asking = asyncio.create_task(_ask(connection, requests, number % len(requests), None, keep))
-            done, _ = await asyncio.wait([asking], timeout=HANG_S)
+            done, _ = await asyncio.wait([asking], timeout=patience_s or HANG_S)
             if not done:
                 asking.cancel()
             answer = await asking

@@ -59,12 +59,12 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
     for concurrency, (answers, begin_ns, end_ns) in phases.items():
         good = count_right(found, inputs, answers)
         during = [record for record in records if begin_ns <= record.t_ns <= end_ns and record.ok]
-        loads, unloads = (sum(record.kind == kind for record in during) for kind in ("LOAD", "UNLOAD"))
+        loads = sum(record.kind == "LOAD" for record in during)
         latencies = [answer.latency_ns for answer in answers if answer.ok]
         table.add(
             *(concurrency, len(answers), good),
             *(milliseconds(latencies, percent) for percent in (50, 99)),
-            *(loads, unloads, len(answers) - loads),
+            loads,
         )
         right += good
     sent = sum(len(answers) for answers, _, _ in phases.values())
@@ -73,6 +73,8 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
         len(found) == arguments.count and right == sent,
         f"{right} of {sent}",
     )
+    unloads = sum(record.kind == "UNLOAD" and record.ok for record in records)
+    report.claim("Models make room for each other", unloads > 0, f"{unloads} UNLOADs")
     claim_memory(report, records, held_bytes(setup.artifact_cache), limit)
     return report
 

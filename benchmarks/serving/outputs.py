@@ -55,7 +55,7 @@ def ask(
 ) -> tuple[float, list[str]]:
     """The worst deviation of the answers, and the failures."""
     requests = [subject.request(one) for one in inputs]
-    answers = closed_loop(address, requests, concurrency, count=len(requests), keep=True)
+    answers = closed_loop(address, requests, concurrency, count=len(requests), keep=True, patience_s=300)
     failures = [f"{subject.name}: {a.status} {a.details}" for a in answers if not a.ok]
     return max((_deviation(subject, inputs, a) for a in answers if a.ok), default=0.0), failures
 

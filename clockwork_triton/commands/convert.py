@@ -82,21 +82,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _convert_all(args: argparse.Namespace) -> list[Converted]:
-    pool = ConversionPool(args.artifact_cache, processes=args.jobs)
-    with ConversionBars() as bars:
+    paths = [path for given in args.models for path in models_in(given)]
+    async with ConversionPool(args.artifact_cache, processes=args.jobs) as pool:
+        with ConversionBars() as bars:
+            return list(await asyncio.gather(*(_convert(args, path, pool, bars) for path in paths)))
 
-        async def one(path: Path) -> Converted:
-            name = model_name(path)
-            try:
-                request = await _request(args, path, pool)
-                artifact = await pool.convert(request, bars)
-                if args.output is not None:
-                    artifact = _place(artifact, args.output / name)
-                return Converted(name, artifact)
-            except (ConversionError, ServerError) as error:
-                return Converted(name, None, str(error))
 
-        return list(await asyncio.gather(*(one(path) for given in args.models for path in models_in(given))))
+async def _convert(
+    args: argparse.Namespace, path: Path, pool: ConversionPool, progress: ConversionBars
+) -> Converted:
+    name = model_name(path)
+    try:
+        artifact = await pool.convert(await _request(args, path, pool), progress)
+        return Converted(name, artifact if args.output is None else _place(artifact, args.output / name))
+    except (ConversionError, ServerError) as error:
+        return Converted(name, None, str(error))
 
 
 def models_in(path: Path) -> Iterator[Path]:

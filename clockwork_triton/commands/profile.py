@@ -78,11 +78,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _artifact(args: argparse.Namespace) -> Path:
-    pool = ConversionPool(args.artifact_cache)
-    with ConversionBars() as bars:
-        return await find_artifact(
-            args.model, pool, batch_sizes=args.batch_sizes, shapes=dict(args.shape), progress=bars
-        )
+    async with ConversionPool(args.artifact_cache) as pool:
+        with ConversionBars() as bars:
+            return await find_artifact(
+                args.model, pool, batch_sizes=args.batch_sizes, shapes=dict(args.shape), progress=bars
+            )
 
 
 def _measure(artifact: Path, device: str, sizes: Sequence[int], runs: int) -> Profile:

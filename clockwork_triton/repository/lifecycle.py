@@ -100,15 +100,17 @@ class ModelLifecycle:
 
     async def close(self) -> None:
         """Stops a load under way. What serves goes on until the server ends."""
-        self._displace()
+        if self._current is not None:
+            self._current.cancel()
         await self.idle()
 
     def _displace(self) -> None:
-        if self._current is not None and not self._current.done():
-            self._current.cancel()
-            for version, status in list(self.versions.items()):
-                if status.state is State.LOADING:
-                    self._set(VersionStatus(self.name, version, State.UNAVAILABLE, OUTDATED))
+        if self._current is None or self._current.done():
+            return
+        self._current.cancel()
+        for version, status in list(self.versions.items()):
+            if status.state is State.LOADING:
+                self._set(VersionStatus(self.name, version, State.UNAVAILABLE, OUTDATED))
 
     async def _load(self, found: FoundModel, override: Any) -> Failures:
         try:

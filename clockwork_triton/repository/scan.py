@@ -91,10 +91,10 @@ def is_version(name: str) -> bool:
 
 
 def _model_directories(root: Path) -> list[Path]:
+    # No client can ask for a name that is not UTF-8, and no message can carry it.
+    names = [name for name in os.listdir(root) if not name.startswith(".") and name == _printable(name)]
     # os.path.isdir is false where DirEntry.is_dir raises: a link that leads to itself.
-    return sorted(
-        root / name for name in os.listdir(root) if not name.startswith(".") and os.path.isdir(root / name)
-    )
+    return sorted(root / name for name in names if os.path.isdir(root / name))
 
 
 def _scan_model(top: Path, directory: Path) -> FoundModel:
@@ -152,4 +152,9 @@ def _check_inside(top: Path, path: Path) -> None:
 
 
 def _refused(message: str) -> ServerError:
-    return ServerError(Code.INVALID_ARG, message)
+    return ServerError(Code.INVALID_ARG, _printable(message))
+
+
+def _printable(text: str) -> str:
+    """The text with what is not UTF-8 in it replaced."""
+    return text.encode("utf-8", "replace").decode()

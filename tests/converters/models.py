@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-FLOAT, INT32, INT64, BOOL, STRING = (
+FLOAT, INT32, INT64, UINT32, BOOL, STRING = (
     TensorProto.FLOAT,
     TensorProto.INT32,
     TensorProto.INT64,
+    TensorProto.UINT32,
     TensorProto.BOOL,
     TensorProto.STRING,
 )

@@ -17,7 +17,7 @@ from converters.convert import convert
 from converters.execute import LoadedArtifact
 from converters.request import ConversionError, ConversionRequest, Progress
 from tests.converters import models
-from tests.converters.models import BOOL, FLOAT, INT64, STRING, model, node, saved, weights
+from tests.converters.models import BOOL, FLOAT, INT64, STRING, UINT32, model, node, saved, weights
 
 
 def converted(proto: onnx.ModelProto, tmp_path: Path, max_batch_size: int = 0, **more: Any) -> LoadedArtifact:
@@ -111,6 +111,31 @@ def test_indices_out_of_range_reach_the_nearest_row(tmp_path: Path) -> None:
     np.testing.assert_array_equal(written, [[0, 71], [2, 3], [70, 5]])
 
 
+def test_no_integer_stops_a_worker(tmp_path: Path) -> None:
+    """Division by zero, and the quotient that overflows, fault on x86; C leaves far shifts undefined."""
+    proto = model(
+        [
+            node("Div", ["a", "b"], ["quotient"]),
+            node("Mod", ["a", "b"], ["remainder"]),
+            node("BitShift", ["u", "v"], ["left"], direction="LEFT"),
+            node("BitShift", ["u", "v"], ["right"], direction="RIGHT"),
+            node("Div", ["u", "v"], ["unsigned"]),
+        ],
+        {"a": (INT64, [4]), "b": (INT64, [4]), "u": (UINT32, [3]), "v": (UINT32, [3])},
+        dict.fromkeys(("quotient", "remainder"), (INT64, None))
+        | dict.fromkeys(("left", "right", "unsigned"), (UINT32, None)),
+    )
+    least = np.iinfo(np.int64).min
+    a, b = np.array([7, least, -7, 9]), np.array([0, -1, 2, -1])
+    u, v = np.array([6, 6, 6], np.uint32), np.array([1, 32, 0], np.uint32)
+    quotient, remainder, left, right, unsigned = converted(proto, tmp_path).run(1, [a, b, u, v])
+    np.testing.assert_array_equal(quotient, [7, least, -3, -9])
+    np.testing.assert_array_equal(remainder, [0, 0, 1, 0])
+    np.testing.assert_array_equal(left, [12, 0, 6])
+    np.testing.assert_array_equal(right, [3, 0, 6])
+    np.testing.assert_array_equal(unsigned, [6, 0, 6])
+
+
 def test_outputs_that_share_memory(tmp_path: Path) -> None:
     """An input, a weight, a value twice, its reshape, and a value that is used again, as outputs."""
     proto = model(
@@ -179,6 +204,12 @@ def test_shapes_computed_from_shapes_are_folded(tmp_path: Path) -> None:
     assert len(artifact.manifest.variants[2].steps) == 2
 
 
+def test_an_output_that_is_known_beforehand(tmp_path: Path) -> None:
+    proto = model([node("Shape", ["x"], ["y"])], {"x": (FLOAT, [2, 3])}, {"y": (INT64, [2])})
+    (y,) = converted(proto, tmp_path).run(1, [weights(2, 3)])
+    np.testing.assert_array_equal(y, [2, 3])
+
+
 def test_open_dimensions_are_fixed_by_the_configuration(tmp_path: Path) -> None:
     proto = model(
         [node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["N", "time", 4])}, {"y": (FLOAT, ["N", "time", 4])}
@@ -245,6 +276,16 @@ REFUSALS = {
         r"dimension 1 \('time'\) of input 'x' is not fixed: give the whole shape in `dims` of input 'x'",
     ),
     "an operator that TVM lacks": (
+        model([node("Det", ["x"], ["y"], name="d")], {"x": (FLOAT, [2, 2])}, {"y": (FLOAT, [])}),
+        0,
+        "the model uses operators that are not supported: Det",
+    ),
+    "an operator that TVM cannot compile": (
+        model([node("Pow", ["x", "x"], ["y"])], {"x": (INT64, [2])}, {"y": (INT64, [2])}),
+        0,
+        "TVM cannot compile the model: .*power only applies to float",
+    ),
+    "strings": (
         model([node("StringNormalizer", ["x"], ["y"])], {"x": (STRING, [1])}, {"y": (STRING, [1])}),
         0,
         "'x' holds strings",

@@ -7,15 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import numpy_helper
 
 from clockwork_triton.artifact.manifest import Manifest
-from clockwork_triton.artifact.signature import SignatureTensor
+from clockwork_triton.artifact.signature import Signature, SignatureTensor
 from converters.pool import ConversionPool
 from converters.request import ConversionError, ConversionRequest, Progress
 from tests.converters import models
@@ -34,23 +35,40 @@ def request(path: Path, name: str = "m") -> ConversionRequest:
     return ConversionRequest(path, name, 2, (1, 2))
 
 
+def run(here: ConversionPool, call: Callable[[ConversionPool], Awaitable[Any]]) -> Any:
+    """The result of a call of a pool, in an event loop of its own."""
+
+    async def main() -> Any:
+        async with here:
+            return await call(here)
+
+    return asyncio.run(main())
+
+
 def test_a_second_conversion_compiles_nothing(tmp_path: Path) -> None:
     path = saved(models.sum_and_difference(), tmp_path)
     seen: list[list[str]] = [[], [], []]
 
-    async def convert() -> list[Path]:
-        here = pool(tmp_path)
+    async def twice(here: ConversionPool) -> list[Path]:
         return [
             await here.convert(request(path), lambda p: seen[0].append(p.stage)),
             await here.convert(request(path, "another name"), lambda p: seen[1].append(p.stage)),
-            await pool(tmp_path).convert(request(path), lambda p: seen[2].append(p.stage)),
         ]
 
-    first, second, third = asyncio.run(convert())
+    first, second = run(pool(tmp_path), twice)
+    third = run(pool(tmp_path), lambda here: here.convert(request(path), lambda p: seen[2].append(p.stage)))
     assert first == second == third
     assert Manifest.read(first).batch_sizes == (1, 2)
     assert "compiling" in seen[0]
     assert seen[1] == seen[2] == ["looking in the cache", "found in the cache"]
+
+
+def test_conversions_at_once_of_the_same_model(tmp_path: Path) -> None:
+    path = saved(models.sum_and_difference(), tmp_path)
+    here = ConversionPool(tmp_path / "cache", processes=2)
+    paths = run(here, lambda h: asyncio.gather(h.convert(request(path)), h.convert(request(path))))
+    assert len(set(paths)) == 1
+    assert Manifest.read(paths[0]).batch_sizes == (1, 2)
 
 
 def test_what_determines_an_artifact_makes_another_one(tmp_path: Path) -> None:
@@ -81,14 +99,14 @@ def test_external_weights_are_part_of_the_key(tmp_path: Path) -> None:
 
 
 def test_inspection(tmp_path: Path) -> None:
-    signature = asyncio.run(pool(tmp_path).inspect(saved(models.embedding(), tmp_path)))
+    signature = run(pool(tmp_path), lambda here: here.inspect(saved(models.embedding(), tmp_path)))
     assert signature.inputs == (SignatureTensor("tokens", "int64", (-1, 5)),)
 
 
 def test_a_refusal_comes_back_as_it_was_said(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     with pytest.raises(ConversionError, match=r"^model\.onnx is not an ONNX file, or was cut short$"):
-        asyncio.run(pool(tmp_path).convert(request(tmp_path / "model.onnx")))
+        run(pool(tmp_path), lambda here: here.convert(request(tmp_path / "model.onnx")))
 
 
 @pytest.mark.parametrize(
@@ -103,15 +121,20 @@ def test_a_refusal_comes_back_as_it_was_said(tmp_path: Path) -> None:
 )
 def test_a_dead_process_is_an_error_with_a_reason(program: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=reason):
-        asyncio.run(pool(tmp_path, program).inspect(tmp_path / "m.onnx"))
+        run(pool(tmp_path, program), lambda here: here.inspect(tmp_path / "m.onnx"))
 
 
+# Finds nothing in the cache, and tells its pid before it does nothing for good.
 STUCK = """
 import json, os, sys, threading
-from converters.child import _die_with_parent
-_die_with_parent(json.loads(sys.stdin.read())["parent"])
-print(json.dumps({"progress": {"name": "m", "stage": str(os.getpid()), "done": 0, "total": 1}}), flush=True)
-threading.Event().wait()
+from converters.child import die_with_parent
+die_with_parent(int(sys.argv[1]))
+for line in sys.stdin:
+    if json.loads(line)["kind"] == "convert":
+        progress = {"name": "m", "stage": str(os.getpid()), "done": 0, "total": 1}
+        print(json.dumps({"progress": progress}), flush=True)
+        threading.Event().wait()
+    print(json.dumps({"result": None}), flush=True)
 """
 
 
@@ -123,16 +146,38 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def test_a_file_that_kills_its_reader_costs_no_other(tmp_path: Path) -> None:
+    """The process that answers inspections is replaced when it dies."""
+    program = """
+import json, os, sys
+for line in sys.stdin:
+    if "hostile" in line:
+        os.abort()
+    print(json.dumps({"result": {"inputs": [], "outputs": []}}), flush=True)
+"""
+
+    async def inspections(here: ConversionPool) -> list[Signature]:
+        first = await here.inspect(tmp_path / "a.onnx")
+        with pytest.raises(ConversionError, match="crashed with SIGABRT"):
+            await here.inspect(tmp_path / "hostile.onnx")
+        return [first, await here.inspect(tmp_path / "b.onnx")]
+
+    assert run(pool(tmp_path, program), inspections) == [Signature((), ()), Signature((), ())]
+
+
 def test_a_conversion_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="it took longer than 0 s"):
-        asyncio.run(pool(tmp_path, STUCK, timeout_s=0.01).convert(request(tmp_path / "m.onnx")))
+        run(pool(tmp_path, STUCK, timeout_s=0.01), lambda here: here.convert(request(tmp_path / "m.onnx")))
 
 
 def test_cancelling_kills_the_process(tmp_path: Path) -> None:
-    async def cancel() -> int:
+    async def cancel(here: ConversionPool) -> int:
         pids: asyncio.Queue[int] = asyncio.Queue()
-        here = pool(tmp_path, STUCK)
-        report: Callable[[Progress], None] = lambda progress: pids.put_nowait(int(progress.stage))  # noqa: E731
+
+        def report(progress: Progress) -> None:
+            if progress.stage.isdigit():
+                pids.put_nowait(int(progress.stage))
+
         conversion = asyncio.ensure_future(here.convert(request(tmp_path / "m.onnx"), report))
         pid = await pids.get()
         assert is_alive(pid)
@@ -141,7 +186,7 @@ def test_cancelling_kills_the_process(tmp_path: Path) -> None:
             await conversion
         return pid
 
-    assert not is_alive(asyncio.run(cancel()))
+    assert not is_alive(run(pool(tmp_path, STUCK), cancel))
 
 
 PARENT = f"""
@@ -151,7 +196,7 @@ from converters.pool import ConversionPool
 from converters.request import ConversionRequest
 pool = ConversionPool(Path(sys.argv[1]), command=(sys.executable, "-c", {STUCK!r} ))
 request = ConversionRequest(Path("m.onnx"), "m", 0, (1,))
-asyncio.run(pool.convert(request, lambda progress: print(progress.stage, flush=True)))
+asyncio.run(pool.convert(request, lambda p: p.stage.isdigit() and print(p.stage, flush=True)))
 """
 
 
@@ -182,5 +227,5 @@ def test_a_model_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
         {"shape": np.array([32768, 32768], np.int64)},
     )
     with pytest.raises(ConversionError, match="it needs more than the 1024 MiB that a conversion may use"):
-        asyncio.run(pool(tmp_path, memory_bytes=1 << 30).convert(request(saved(huge, tmp_path))))
+        run(pool(tmp_path, memory_bytes=1 << 30), lambda here: here.convert(request(saved(huge, tmp_path))))
     assert not list((tmp_path / "cache").glob(".building-*"))

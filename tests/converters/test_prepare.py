@@ -13,7 +13,18 @@ from onnx.reference import ReferenceEvaluator
 from converters.prepare import Prepared, prepare
 from converters.request import ConversionError
 from converters.source import read_source
-from tests.converters.models import BOOL, FLOAT, model, node, saved, small_convnet, weights
+from tests.converters.models import (
+    BOOL,
+    FLOAT,
+    INT32,
+    INT64,
+    UINT32,
+    model,
+    node,
+    saved,
+    small_convnet,
+    weights,
+)
 
 
 def prepared(proto: onnx.ModelProto, tmp_path: Path, **shapes: tuple[int, ...]) -> Prepared:
@@ -196,3 +207,32 @@ def test_a_real_transpose_stays(tmp_path: Path) -> None:
         [node("Transpose", ["x"], ["y"], perm=[1, 0])], {"x": (FLOAT, [2, 3])}, {"y": (FLOAT, None)}
     )
     assert kinds(prepared(proto, tmp_path, x=(2, 3))) == ["Transpose"]
+
+
+def test_inputs_that_are_indices_are_found(tmp_path: Path) -> None:
+    proto = model(
+        [
+            node("Cast", ["tokens"], ["t"], to=INT64),
+            node("Gather", ["table", "t"], ["rows"]),
+            node("Gather", ["small", "t"], ["other"]),
+            node("GatherND", ["table", "pairs"], ["cells"]),
+            node("Cast", ["mask"], ["m"], to=FLOAT),
+        ],
+        {"tokens": (INT32, [3]), "pairs": (INT64, [2, 2]), "mask": (INT64, [3])},
+        dict.fromkeys(("rows", "other", "cells", "m"), (FLOAT, None)),
+        {"table": weights(7, 4), "small": weights(5, 1)},
+    )
+    result = prepared(proto, tmp_path, tokens=(3,), pairs=(2, 2), mask=(3,))
+    assert result.index_limits == {"tokens": 5, "pairs": 4}
+    feeds = {"tokens": np.array([0, -5, 4], np.int32), "pairs": np.array([[6, 3], [-7, -4]])}
+    same_as_before(proto, result, **feeds, mask=np.array([0, 1, 1]))
+
+
+def test_harmless_integers_are_left_alone(tmp_path: Path) -> None:
+    proto = model(
+        [node("Div", ["x", "two"], ["half"]), node("BitShift", ["half", "two"], ["y"], direction="LEFT")],
+        {"x": (UINT32, [3])},
+        {"y": (UINT32, [3])},
+        {"two": np.uint32([2])},
+    )
+    assert kinds(prepared(proto, tmp_path, x=(3,))) == ["Div", "BitShift"]

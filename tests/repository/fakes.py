@@ -31,6 +31,7 @@ class FakeLoader:
         self.loads: list[tuple[str, int]] = []
         self.contents: dict[int, bytes] = {}
         self.live: set[int] = set()
+        self.released_twice: list[int] = []
         self.loading = 0
         self.most_at_once = 0
 
@@ -67,7 +68,9 @@ class FakeLoader:
     async def retire(self, model_id: int) -> None:
         if self.releases is not None:
             await self.releases.wait()
-        self.live.remove(model_id)
+        if model_id not in self.live:
+            self.released_twice.append(model_id)
+        self.live.discard(model_id)
 
 
 class VirtualSleep:

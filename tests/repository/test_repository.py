@@ -448,6 +448,7 @@ def test_a_version_that_leaves_the_policy_is_unloaded_when_its_requests_have_end
         await models.idle()
         assert models.entries()[0] == IndexEntry("m", "1", State.UNAVAILABLE, "unloaded")
         assert models.all_ready()
+        assert not loader.released_twice
 
     run(test())
 
@@ -550,6 +551,29 @@ def test_a_displaced_first_load_keeps_no_version_loading(tmp_path: Path) -> None
         with refused(Code.INTERNAL, OUTDATED):
             await load
         assert models.entries() == [IndexEntry("m", "1", State.READY)]
+
+    run(test())
+
+
+def test_a_displaced_version_does_not_stay_loading_when_its_successor_fails(tmp_path: Path) -> None:
+    async def test() -> None:
+        loader = FakeLoader()
+        for version in (1, 2):
+            write_version(tmp_path, "m", version)
+        write_config(tmp_path, "m", ALL)
+        loader.hold("m", 2)
+        models = repository(tmp_path, loader, "explicit")
+        await models.start()
+        load = asyncio.create_task(models.load("m"))
+        await until(lambda: len(loader.live) == 1 and loader.loading == 1)
+        write_config(tmp_path, "m", "nonsense")
+        with refused(Code.INTERNAL, "failed to load 'm', failed to poll from model repository"):
+            await models.load("m")
+        await asyncio.wait([load])
+        assert [(entry.version, entry.state) for entry in models.entries()] == [
+            ("1", State.READY),
+            ("2", State.UNAVAILABLE),
+        ]
 
     run(test())
 

@@ -153,3 +153,13 @@ def test_blank_names(name: str) -> None:
 def test_a_missing_repository_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         scan([tmp_path / "nowhere"])
+
+
+def test_names_that_are_not_utf8_break_nothing(tmp_path: Path) -> None:
+    nameless = os.fsdecode(b"\xff")
+    write_version(tmp_path, nameless, 1)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / nameless).symlink_to("/")
+    found = scan([tmp_path])
+    assert list(found) == ["m"]
+    assert found["m"].refusal == "'?' leads out of the model repository"

@@ -44,7 +44,7 @@ class Host(Protocol):
 
 class Call(Stream):
     """`arrival_ns`, `deadline_ns`: on the connection's monotonic clock. `done`: the answer is decided, or
-    nobody waits for one: what a handler still says is ignored."""
+    nobody waits for one. `silenced`: and not by a reply, so that one that still comes is ignored."""
 
     __slots__ = (
         "_compression",
@@ -55,12 +55,12 @@ class Call(Stream):
         "_task",
         "_trailing",
         "arrival_ns",
-        "cancelled",
         "deadline_ns",
         "done",
         "head",
         "host",
         "partial",
+        "silenced",
     )
 
     def __init__(self, host: Host, stream_id: int, head: RequestHead) -> None:
@@ -70,7 +70,7 @@ class Call(Stream):
         self.arrival_ns = host.now_ns
         self.deadline_ns = None if head.timeout_ns is None else host.now_ns + head.timeout_ns
         self.done = False
-        self.cancelled = False
+        self.silenced = False
         self.partial: PartialMessage | None = None
         self._counted = 0
         self._reserved = 0
@@ -180,7 +180,7 @@ class Call(Stream):
     def cancel(self) -> None:
         """Nobody waits for the answer any more."""
         if not self.done:
-            self.done = self.cancelled = True
+            self.done = self.silenced = True
             self._stop_handler()
         self.forget()
 
@@ -191,13 +191,12 @@ class Call(Stream):
     def reject(self, error: RpcError) -> None:
         """Answers over the handler's head."""
         if not self.done:
-            self.cancelled = True
             self._stop_handler()
             self.fail(error)
 
     def fail(self, error: RpcError) -> None:
         if not self.done:
-            self.done = True
+            self.done = self.silenced = True
             self.forget()
             self.host.sender.finish(self, status_literals(error) + self._trailing)
 

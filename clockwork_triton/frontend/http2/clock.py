@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -35,4 +36,7 @@ class LoopClock:
         return self._loop.call_later(delay_ns / 1e9, callback)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        if sys.version_info >= (3, 12):
+            # Most handlers are soon done or soon wait for the engine: no turn of the loop in between.
+            return asyncio.Task(coroutine, loop=self._loop, eager_start=True)
         return self._loop.create_task(coroutine)

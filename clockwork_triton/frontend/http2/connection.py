@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import cast
 
 from clockwork_triton.frontend.http2 import frames
 from clockwork_triton.frontend.http2.alarm import Alarm
@@ -35,8 +36,8 @@ _FOREIGN_ANSWER = (
 
 
 class Connection(asyncio.BufferedProtocol):
-    """`buffer` is what it reads into; connections of one event loop may share it. `closed(connection)` is
-    called when it is lost."""
+    """`buffer` is what it reads into; connections of one event loop may share it. `opened(connection)` is
+    called when it stands, after any TLS handshake, and `closed(connection)` when it is lost."""
 
     def __init__(
         self,
@@ -46,10 +47,12 @@ class Connection(asyncio.BufferedProtocol):
         memory: RequestMemory,
         clock: Clock,
         buffer: memoryview,
+        opened: Callable[[Connection], None],
         closed: Callable[[Connection], None],
     ) -> None:
         self._limits = limits
         self._clock = clock
+        self._opened = opened
         self._closed = closed
         self._transport: asyncio.Transport | None = None
         self._draining = False
@@ -86,8 +89,9 @@ class Connection(asyncio.BufferedProtocol):
     # The transport's callbacks.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are of no asyncio class.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        self._opened(self)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             self._dead = True
@@ -95,8 +99,6 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.session.peer = peer_name(transport)
         self.sender.attach(transport)
-        self.sender.control(self._greeting())
-        self.sender.flush()
         self._handshake.set(self._limits.handshake_ns)
         self._keepalive.start()
         self._lifetime.start()
@@ -109,12 +111,11 @@ class Connection(asyncio.BufferedProtocol):
             self._reader.discard()
             return
         session, sender = self.session, self.sender
-        session.now_ns = self._clock.now_ns()
+        session.begin_read()
         # Whatever is said while this read is looked at goes out with it.
         sender.flush_due = True
         try:
             self._reader.received(nbytes)
-            session.replenish()
             if self._handshake.is_set and self._reader.begun:
                 self._handshake.cancel()
         except ConnectionFault as fault:
@@ -124,6 +125,7 @@ class Connection(asyncio.BufferedProtocol):
         except Exception:
             _log.exception("a connection failed on an error of the server's own")
             self._fail(ConnectionFault(ErrorCode.INTERNAL_ERROR, "an error of the server's own"))
+        session.end_read()
         sender.flush()
 
     def eof_received(self) -> bool:
@@ -180,17 +182,6 @@ class Connection(asyncio.BufferedProtocol):
         self._dead = True
         if self._transport is not None:
             self._transport.abort()
-
-    def _greeting(self) -> bytes:
-        limits = self._limits
-        settings = (
-            (frames.MAX_CONCURRENT_STREAMS, limits.concurrent_streams),
-            (frames.INITIAL_WINDOW_SIZE, limits.stream_window),
-            (frames.MAX_FRAME_SIZE, limits.frame_bytes),
-            (frames.MAX_HEADER_LIST_SIZE, limits.header_list_bytes),
-        )
-        more = limits.connection_window - frames.DEFAULT_WINDOW
-        return frames.settings(settings) + (frames.window_update(0, more) if more else b"")
 
     def _fail(self, fault: ConnectionFault) -> None:
         """Says why, and reads on for a moment: closing at once would reset the TCP connection, and the reason

@@ -1,9 +1,9 @@
 """Header blocks to request heads: HPACK (RFC 7541) behind a cache of whole blocks.
 
-A client that repeats itself sends blocks of indexed fields only: one byte >= 0x80 each. Such a block means
-the same until the dynamic table changes, and leaves that table alone, so its bytes are the cache's key. The
-table changes by literals with indexing and by size updates; blocks that hold neither are read here without
-clearing the cache, all others by the `hpack` library.
+A block of indexed fields (one byte >= 0x80 each, if a client repeats itself) and of literals that are not to be
+indexed leaves the dynamic table alone, so it means the same whenever its bytes come again, until that table
+changes. Such blocks are read here, once; those that change the table go to the `hpack` library and clear the
+cache.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hpack import Decoder, HPACKError, OversizedHeaderListError
 from clockwork_triton.frontend.http2.errors import ConnectionFault, ErrorCode
 from clockwork_triton.frontend.http2.head import Field, RequestHead
 
-_CACHED_BLOCK_BYTES = 64
+_CACHED_BLOCK_BYTES = 512
 _CACHED_BLOCKS = 256
 
 
@@ -27,11 +27,13 @@ class HeaderDecoder:
         self._parse = parse
         self._hpack = Decoder(header_list_bytes)
         self._limit = header_list_bytes
+        self._changed = False
 
     def head(self, block: bytes) -> RequestHead:
         """Raises StreamFault if the request is malformed, ConnectionFault if the block is."""
+        self._changed = False
         head = self._parse(self.fields(block))
-        if len(block) <= _CACHED_BLOCK_BYTES and min(block) >= 0x80:
+        if not self._changed and len(block) <= _CACHED_BLOCK_BYTES:
             if len(self.known) >= _CACHED_BLOCKS:
                 self.known.clear()
             self.known[block] = head
@@ -42,6 +44,7 @@ class HeaderDecoder:
         try:
             fields = self._unindexed(block)
             if fields is None:
+                self._changed = True
                 self.known.clear()
                 fields = [(bytes(name), bytes(value)) for name, value in self._hpack.decode(block, raw=True)]
         except OversizedHeaderListError as error:

@@ -35,12 +35,15 @@ class FrameSink(Protocol):
     """What the client may still send in DATA frames."""
     streams: dict[int, Call]
 
+    def greet(self) -> None:
+        """The client's preface is here."""
+
     def control_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None: ...
 
     def request(self, stream_id: int, block: bytes, ended: bool) -> None:
         """A whole header block."""
 
-    def data_frame(self, stream_id: int, length: int) -> Call | None:
+    def data_frame(self, stream_id: int, length: int, ends: bool) -> Call | None:
         """A DATA frame of that many bytes begins: whose are they?"""
 
     def idle_data(self, call: Call | None, padding: int) -> None:
@@ -172,6 +175,8 @@ class FrameReader:
         if data[:known] != self._preface[:known]:
             raise ForeignProtocol
         self._preface = self._preface[known:]
+        if not self._preface:
+            self._sink.greet()
         return data[known:]
 
     def _other_frame(self, head: int, flags: int, stream_id: int, data: bytes, start: int) -> int:
@@ -249,10 +254,10 @@ class FrameReader:
             if padding >= length:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a DATA frame is all padding and more")
         self._begin_skip(length - overhead)
+        self._ends = flags & _END_STREAM != 0
         try:
-            call = self._call = self._sink.data_frame(stream_id, length)
+            call = self._call = self._sink.data_frame(stream_id, length, self._ends)
             self._padding = padding
-            self._ends = flags & _END_STREAM != 0
             if overhead or (length == 0 and not self._ends):
                 self._sink.idle_data(call, overhead + padding)
             if not self._left and call is not None:

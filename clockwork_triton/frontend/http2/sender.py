@@ -63,10 +63,12 @@ class Sender:
         self._releases: list[Callable[[], None]] = []
         self._stalled: list[bytes] = []
         self._stalled_left = self._output_bytes = output_bytes
+        self._clear = False
         self._direct = False
 
     def attach(self, transport: WriteTransport) -> None:
         self._transport = transport
+        self._judge()
 
     def detach(self) -> None:
         """Nothing more can be sent."""
@@ -120,7 +122,7 @@ class Sender:
             self._open(stream)
         total = size + PREFIX_BYTES
         if (
-            self._direct
+            self._clear
             and total <= self.window
             and total <= self.initial_window + stream.credit
             and total <= self.frame_bytes
@@ -218,9 +220,9 @@ class Sender:
 
     def flush(self) -> None:
         self.flush_due = False
-        self._write()
         while self._ready and not self.paused and self._fill():
             self._write()
+        self._write()
         if not self._direct:
             self._judge()
 
@@ -294,7 +296,7 @@ class Sender:
         self._ready.append(stream)
         stream.blocked = False
         stream.moved = True
-        self._direct = False
+        self._clear = self._direct = False
         if first:
             self._waiting()
 
@@ -318,7 +320,6 @@ class Sender:
         self.ended(stream)
 
     def _judge(self) -> None:
-        """Whether the next reply can go straight out."""
-        self._direct = (
-            self._blocks.steady and not self.queued and not self.paused and self._transport is not None
-        )
+        """Whether the next reply can go straight out, and as a constant but for its message."""
+        self._clear = not self.queued and not self.paused and self._transport is not None
+        self._direct = self._clear and self._blocks.steady

@@ -12,6 +12,7 @@ from clockwork_triton.frontend.http2.limits import Limits, RequestMemory
 from clockwork_triton.frontend.http2.service import Service
 
 _READ_BYTES = 256 << 10
+_BACKLOG = 1024
 
 
 class Server:
@@ -26,6 +27,7 @@ class Server:
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._listeners: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._stopping = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -38,7 +40,13 @@ class Server:
     ) -> int:
         """Returns the port, which is a free one if `port` is 0. Raises OSError."""
         listener = await asyncio.get_running_loop().create_server(
-            self._connect, host, port, ssl=tls, reuse_port=reuse_port or None, backlog=1024
+            self._connect,
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=self._handshake_s(tls),
+            reuse_port=reuse_port or None,
+            backlog=_BACKLOG,
         )
         self._listeners.append(listener)
         bound = listener.sockets[0].getsockname()[1]
@@ -48,14 +56,20 @@ class Server:
     async def listen_on(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Serves a socket that the caller has bound: a Unix one, or one that processes share."""
         loop = asyncio.get_running_loop()
-        if listening.family == socket.AF_UNIX:
-            self._listeners.append(await loop.create_unix_server(self._connect, sock=listening, ssl=tls))
-        else:
-            self._listeners.append(await loop.create_server(self._connect, sock=listening, ssl=tls))
+        create = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
+        listener = await create(
+            self._connect,
+            sock=listening,
+            ssl=tls,
+            ssl_handshake_timeout=self._handshake_s(tls),
+            backlog=_BACKLOG,
+        )
+        self._listeners.append(listener)
 
     async def stop(self, grace_s: float | None) -> None:
         """Accepts no more connections and calls, waits for those under way, at most `grace_s` seconds, and
         answers the rest with UNAVAILABLE."""
+        self._stopping = True
         for listener in self._listeners:
             listener.close()
         for connection in list(self._connections):
@@ -67,20 +81,27 @@ class Server:
                 connection.end()
             await self._empty.wait()
 
+    def _handshake_s(self, tls: ssl.SSLContext | None) -> float | None:
+        return None if tls is None else self._limits.handshake_ns / 1e9
+
     def _connect(self) -> Connection:
-        connection = Connection(
+        return Connection(
             self._service,
             self._limits,
             memory=self._memory,
             clock=self._clock,
             buffer=self._buffer,
-            closed=self._disconnected,
+            opened=self._opened,
+            closed=self._closed,
         )
+
+    def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)
         self._empty.clear()
-        return connection
+        if self._stopping:
+            connection.drain()
 
-    def _disconnected(self, connection: Connection) -> None:
+    def _closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()

@@ -53,7 +53,9 @@ class Session:
         self.drain_acknowledged = drain_acknowledged
         self._emptied = emptied
         self._last_accepted = frames.MAX_STREAM_ID
+        self._reading = False
         self._early_ends = EarlyEnds()
+        self._to_stop: set[int] = set()
         self._lingering: set[asyncio.Task[None]] = set()
         self._control = Control(self)
         self.control_frame = self._control.receive
@@ -65,6 +67,20 @@ class Session:
         self._known_heads = self._headers.known
 
     # Frames, from the reader.
+
+    def greet(self) -> None:
+        """The client speaks HTTP/2."""
+        limits = self.limits
+        settings = (
+            (frames.MAX_CONCURRENT_STREAMS, limits.concurrent_streams),
+            (frames.INITIAL_WINDOW_SIZE, limits.stream_window),
+            (frames.MAX_FRAME_SIZE, limits.frame_bytes),
+            (frames.MAX_HEADER_LIST_SIZE, limits.header_list_bytes),
+        )
+        self.sender.control(frames.settings(settings))
+        if limits.connection_window > frames.DEFAULT_WINDOW:
+            increment = limits.connection_window - frames.DEFAULT_WINDOW
+            self.sender.control(frames.window_update(0, increment))
 
     def request(self, stream_id: int, block: bytes, ended: bool) -> None:
         if stream_id <= self.last_id or not stream_id & 1:
@@ -83,13 +99,13 @@ class Session:
         else:
             self._accept(stream_id, head, ended)
 
-    def data_frame(self, stream_id: int, length: int) -> Call | None:
+    def data_frame(self, stream_id: int, length: int, ends: bool) -> Call | None:
         if length > self.recv_left:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window is exceeded")
         self.recv_left -= length
         call = self.streams.get(stream_id)
         if call is None:
-            self._stray(stream_id, "DATA")
+            self._stray(stream_id, "DATA", ends)
             return None
         if not call.remote_open:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after the end of the request")
@@ -111,8 +127,17 @@ class Session:
         elif fault.code != ErrorCode.REFUSED_STREAM:
             self._control.spend("malformed frames")
 
-    def replenish(self) -> None:
-        """Gives back the connection's window: what bounds memory are the windows of the streams."""
+    def begin_read(self) -> None:
+        self.now_ns = self.clock.now_ns()
+        self._reading = True
+
+    def end_read(self) -> None:
+        """Stops the requests that were answered early and did not end by themselves meanwhile; gives back the
+        connection's window: what bounds memory are the windows of the streams."""
+        self._reading = False
+        for stream_id in self._to_stop:
+            self.sender.control(frames.rst_stream(stream_id, ErrorCode.NO_ERROR))
+        self._to_stop.clear()
         window = self.limits.connection_window
         if self.recv_left <= window // 2:
             self.sender.control(frames.window_update(0, window - self.recv_left))
@@ -143,9 +168,11 @@ class Session:
     def ended(self, stream: Stream) -> None:
         """The stream's last frame is on its way."""
         if stream.remote_open:
-            # Stops a request that is answered already.
             self._early_ends.add(stream.id)
-            self.sender.control(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
+            if self._reading:
+                self._to_stop.add(stream.id)
+            else:
+                self.sender.control(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
         self.streams.pop(stream.id, None)
         if stream.id <= self._last_accepted < frames.MAX_STREAM_ID and not self.streams:
             self._emptied()
@@ -205,7 +232,7 @@ class Session:
         fields = self._headers.fields(block)
         call = self.streams.get(stream_id)
         if call is None:
-            self._stray(stream_id, "HEADERS")
+            self._stray(stream_id, "HEADERS", ended)
             return
         if not call.remote_open:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after the end of the request")
@@ -214,8 +241,10 @@ class Session:
         check_fields(fields)
         call.receive(b"", 0, 0, True)
 
-    def _stray(self, stream_id: int, what: str) -> None:
+    def _stray(self, stream_id: int, what: str, ends: bool) -> None:
         """A frame for no open stream."""
+        if ends:
+            self._to_stop.discard(stream_id)
         if self.is_idle(stream_id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on idle stream {stream_id}")
         if not self._early_ends.may_hold(stream_id):

@@ -24,7 +24,7 @@ class UnaryCall(Call):
 
     def reply(self, message: bytes) -> None:
         if self.done:
-            assert self.cancelled, "the call is answered already"
+            assert self.silenced, "the call is answered already"
             return
         if self._plain and len(message) <= self.host.limits.reply_bytes:
             self.done = True
@@ -36,7 +36,7 @@ class UnaryCall(Call):
         """One message in parts; memoryviews must be one-dimensional and of bytes. `release()` is called once
         when their memory is no longer needed, sent or not."""
         if self.done:
-            assert self.cancelled, "the call is answered already"
+            assert self.silenced, "the call is answered already"
             if release is not None:
                 release()
             return
@@ -58,8 +58,10 @@ class UnaryCall(Call):
 
     def _end_request(self) -> None:
         request, self._request = self._request, None
-        if request is None or self.partial is not None:
+        if request is None:
             raise RpcError(Status.INTERNAL, "the request ends before its message does")
+        if self.partial is not None:
+            raise RpcError(Status.INTERNAL, _ONE_REQUEST)
         try:
             self._handle(request)
         except Exception as error:

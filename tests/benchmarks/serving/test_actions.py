@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def record(kind: str, model: str, end_ns: int) -> Record:
 
 def test_reads_what_the_server_writes(tmp_path: Path) -> None:
     action = Action(3, ActionKind.INFER, 0, 1, 100, 200, 40, batch_size=4, request_ids=(8, 9))
-    with ActionLog(tmp_path / "log") as log:
+    with closing(ActionLog(tmp_path / "log")) as log:
         log.record(190, action, ActionResult(3, 0, Status.OK, 90, 120, 170), "digits", 6)
         log.record(260, action, ActionResult(4, 0, Status.TOO_LATE, 90, 0, 0), "digits", 6)
     first, second = actions.read(tmp_path / "log")
