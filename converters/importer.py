@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import onnx
 import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from converters.mended import mended
 from converters.request import ConversionError
-from converters.source import Array
+from converters.source import EXPANDED
 from converters.support import check_operators
 
 
@@ -30,23 +30,14 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
 
     def _convert_operator(self, op_name: str, inputs: Any, attributes: Any, opset: int) -> Any:
         try:
-            if op_name == "Gather" and _picks(*inputs[:2]):
-                return _take(inputs[0], inputs[1].value.numpy(), attributes.get("axis", 0))
+            result = mended(op_name, inputs, attributes)
+            if result is not None:
+                return self.bb.normalize(result)
             return super()._convert_operator(op_name, inputs, attributes, opset)
+        except ConversionError:
+            raise
         except Exception as error:  # TVM raises whatever its importer stumbles upon
             raise ConversionError(f"TVM cannot import operator {op_name}: {error!r}") from error
-
-
-def _picks(data: Any, indices: Any) -> bool:
-    """Whether a Gather takes known places of a tensor."""
-    return isinstance(indices, tvm.ir.GenericConst) and isinstance(data.ty, relax.TensorType)
-
-
-def _take(data: Any, indices: Array, axis: int) -> Any:
-    """A Gather by constant indices, made non-negative here. TVM's importer does it with three operators,
-    each of which FoldConstant compiles and runs: seconds for an unrolled layer."""
-    size, indices = int(data.ty.shape[axis]), indices.astype(np.int64)
-    return relax.op.take(data, relax.const(indices % size), axis, mode="fast")
 
 
 def import_model(graph: onnx.GraphProto, opset: int, weights: Mapping[str, Any]) -> tvm.IRModule:
@@ -55,7 +46,7 @@ def import_model(graph: onnx.GraphProto, opset: int, weights: Mapping[str, Any])
     `weights` are TVM tensors for the names that the graph leaves open; they become constants that share
     the memory. ConversionError names what TVM cannot import.
     """
-    check_operators(graph.node, onnx_frontend._get_convert_map())
+    check_operators(graph.node, onnx_frontend._get_convert_map().keys() - EXPANDED)
     try:
         return _Importer(weights).from_onnx(graph, opset)
     except ConversionError:

@@ -65,5 +65,7 @@ def _row(value: onnx.ValueInfoProto, given: tuple[int, ...] | None, batches: boo
             raise ConversionError(
                 f"dimension {index + batches}{label} of input '{name}' is not fixed: {remedy}"
             )
+        if size == 0:
+            raise ConversionError(f"dimension {index + batches} of input '{name}' is 0: nothing to compute")
         fixed.append(size)
     return tuple(fixed)

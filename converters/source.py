@@ -116,10 +116,31 @@ def _skeleton(model: onnx.ModelProto, weights: Mapping[str, Array]) -> onnx.Mode
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without calls of its own functions and of those operators that are better expanded."""
     local = [(function.domain, function.name) for function in model.functions]
-    if not local and not any(node.op_type in EXPANDED for node in model.graph.node):
+    expanded = [node for node in model.graph.node if node.op_type in EXPANDED and _domain(node.domain) == ""]
+    for node in expanded:
+        _spell_out_defaults(node, model)
+    if local:
+        model = inliner.inline_local_functions(model)
+    if not expanded:
         return model
-    names = [*local, *(("", name) for name in sorted(EXPANDED))]
-    return inliner.inline_selected_functions(model, names, inline_schema_functions=True)
+    try:
+        names = [("", name) for name in sorted(EXPANDED)]
+        return inliner.inline_selected_functions(model, names, inline_schema_functions=True)
+    except RuntimeError:  # it cannot expand every use of them, which are then refused by name
+        return model
+
+
+def _spell_out_defaults(node: onnx.NodeProto, model: onnx.ModelProto) -> None:
+    """Gives the node the attributes it leaves to their defaults: the inliner loses those."""
+    version = max((entry.version for entry in model.opset_import if _domain(entry.domain) == ""), default=1)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, "")
+    except onnx.defs.SchemaError:
+        return
+    given = {attribute.name for attribute in node.attribute}
+    for name, attribute in schema.attributes.items():
+        if name not in given and attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
+            node.attribute.append(attribute.default_value)
 
 
 def _domain(name: str) -> str:

@@ -136,6 +136,22 @@ def test_no_integer_stops_a_worker(tmp_path: Path) -> None:
     np.testing.assert_array_equal(unsigned, [6, 0, 6])
 
 
+def test_infinities_of_one_sign(tmp_path: Path) -> None:
+    proto = model(
+        [
+            node("IsInf", ["x"], ["positive"], detect_negative=0),
+            node("IsInf", ["x"], ["negative"], detect_positive=0),
+            node("IsInf", ["x"], ["either"]),
+        ],
+        {"x": (FLOAT, [3])},
+        dict.fromkeys(("positive", "negative", "either"), (BOOL, None)),
+    )
+    positive, negative, either = converted(proto, tmp_path).run(1, [np.float32([np.inf, 1, -np.inf])])
+    np.testing.assert_array_equal(positive, [True, False, False])
+    np.testing.assert_array_equal(negative, [False, False, True])
+    np.testing.assert_array_equal(either, [True, False, True])
+
+
 def test_outputs_that_share_memory(tmp_path: Path) -> None:
     """An input, a weight, a value twice, its reshape, and a value that is used again, as outputs."""
     proto = model(
@@ -284,6 +300,11 @@ REFUSALS = {
         model([node("Pow", ["x", "x"], ["y"])], {"x": (INT64, [2])}, {"y": (INT64, [2])}),
         0,
         "TVM cannot compile the model: .*power only applies to float",
+    ),
+    "a remainder of floats": (
+        model([node("Mod", ["x", "x"], ["y"])], {"x": (FLOAT, [2])}, {"y": (FLOAT, [2])}),
+        0,
+        "operator Mod: floats need fmod=1",
     ),
     "strings": (
         model([node("StringNormalizer", ["x"], ["y"])], {"x": (STRING, [1])}, {"y": (STRING, [1])}),

@@ -236,3 +236,27 @@ def test_harmless_integers_are_left_alone(tmp_path: Path) -> None:
         {"two": np.uint32([2])},
     )
     assert kinds(prepared(proto, tmp_path, x=(3,))) == ["Div", "BitShift"]
+
+
+def test_operators_that_onnx_defines_by_others_are_expanded(tmp_path: Path) -> None:
+    """Celu leaves alpha to its default, which must not be lost on the way."""
+    proto = model(
+        [node("Celu", ["x"], ["c"]), node("Swish", ["c"], ["y"], alpha=0.5)],
+        {"x": (FLOAT, [5])},
+        {"y": (FLOAT, [5])},
+        opset=24,
+    )
+    result = prepared(proto, tmp_path, x=(5,))
+    assert not {"Celu", "Swish", "CastLike"} & set(kinds(result))
+    same_as_before(proto, result, x=weights(5))
+
+
+def test_functions_of_the_model_are_inlined(tmp_path: Path) -> None:
+    proto = model([node("Twice", ["x"], ["y"], domain="mine")], {"x": (FLOAT, [3])}, {"y": (FLOAT, [3])})
+    opsets = [helper.make_opsetid("", 17)]
+    body = [node("Add", ["a", "a"], ["b"]), node("Relu", ["b"], ["c"])]
+    proto.functions.append(helper.make_function("mine", "Twice", ["a"], ["c"], body, opsets))
+    proto.opset_import.append(helper.make_opsetid("mine", 1))
+    result = prepared(proto, tmp_path, x=(3,))
+    assert kinds(result) == ["Add", "Relu"]
+    same_as_before(proto, result, x=weights(3))

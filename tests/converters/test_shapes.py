@@ -41,6 +41,7 @@ def test_the_configuration_fixes_what_the_file_leaves_open() -> None:
         (["N", 3], {"x": (4,)}, r"input 'x' has shape \[3\] in the file, but \[4\] is configured"),
         (["N", 3, "w"], {"x": (3,)}, r"input 'x' has shape \[3, w\] in the file, but \[3\] is configured"),
         (["N", 3], {"y": (3,)}, r"the model has no input 'y' \(it has: x\)"),
+        (["N", 0], {"x": (0,)}, "dimension 1 of input 'x' is 0"),
         ([], {}, "input 'x' is a scalar, which cannot batch"),
     ],
 )
