@@ -7,12 +7,11 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clockwork_triton.artifact import Manifest
-from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Outcome, Request, Status
+from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Outcome, Request
 from clockwork_triton.controller.commands import (
     AnswerRequest,
     Calibrated,
@@ -37,6 +36,7 @@ from clockwork_triton.controller.events import (
 )
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
 from clockwork_triton.engine.fleet import Fleet
+from clockwork_triton.engine.flights import Flights
 from clockwork_triton.engine.journal import Journal
 from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.engine.worker_process import WorkerProcess
@@ -48,25 +48,6 @@ from clockwork_triton.telemetry.histogram import Histogram
 log = logging.getLogger(__name__)
 
 CALIBRATION_LIMIT_S = 300.0
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A call that has not been answered."""
-
-    call: InferenceCall
-    future: asyncio.Future[InferenceAnswer]
-
-
-@dataclass(slots=True)
-class _InFlight:
-    """An action at a worker. `row_of`: where the rows of each request begin in the batch."""
-
-    action: Action
-    worker: WorkerProcess
-    slot: int = -1
-    row_of: dict[int, int] = field(default_factory=dict)
-    input_ns: int = 0
 
 
 class Engine:
@@ -83,8 +64,10 @@ class Engine:
         self._clock = clock
         self._fleet = Fleet(options, self._worker_joined, self._worker_lost, self._result_arrived)
         self._manifests: dict[int, Manifest] = {}
-        self._waiting: dict[int, _Waiting] = {}
-        self._in_flight: dict[int, _InFlight] = {}
+        # Of the requests that are not answered yet.
+        self._calls: dict[int, InferenceCall] = {}
+        self._futures: dict[int, asyncio.Future[InferenceAnswer]] = {}
+        self._flights = Flights(clock)
         self._answers: dict[int, InferenceAnswer] = {}
         self._calibrations: dict[tuple[int, str], asyncio.Future[Calibrated]] = {}
         self._gone: dict[int, asyncio.Future[None]] = {}
@@ -103,8 +86,8 @@ class Engine:
         await self._fleet.stop()
         if self._wake is not None:
             self._wake.cancel()
-        for waiting in self._waiting.values():
-            _fail(waiting.future)
+        for future in self._futures.values():
+            _fail(future)
         for calibration in self._calibrations.values():
             _fail(calibration)
         for gone in self._gone.values():
@@ -149,7 +132,8 @@ class Engine:
         """See InferenceEngine."""
         request_id = next(self._request_ids)
         future: asyncio.Future[InferenceAnswer] = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = _Waiting(call, future)
+        self._calls[request_id] = call
+        self._futures[request_id] = future
         self._handle(
             RequestArrived(
                 Request(
@@ -237,87 +221,47 @@ class Engine:
             gone.set_result(None)
 
     def _send(self, action: Action) -> None:
+        calls = [self._calls[request_id] for request_id in action.request_ids]
         worker = self._fleet[action.worker_id]
-        flight = _InFlight(action, worker)
-        if action.kind is ActionKind.INFER:
-            begin = self._clock()
-            flight.slot = worker.region.take()
-            calls = []
-            row = 0
-            for request_id in action.request_ids:
-                call = self._waiting[request_id].call
-                flight.row_of[request_id] = row
-                row += call.rows
-                calls.append((call.rows, call.inputs))
-            manifest = self._manifests[action.model_id]
-            worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
-            flight.input_ns = self._clock() - begin
-        self._in_flight[action.action_id] = flight
-        worker.send(action, flight.slot if flight.slot >= 0 else 0)
+        self._flights.depart(action, worker, calls, self._manifests[action.model_id])
 
     def _end_stuck(self, worker_id: int) -> None:
         """Kills a worker whose action is overdue by far; the fleet starts another.
 
         The times of a calibration are guesses at first, so it is given longer.
         """
-        flights = [f for f in self._in_flight.values() if f.action.worker_id == worker_id]
-        if any(self._calibrating(flight.action.model_id) for flight in flights):
+        actions = self._flights.at(worker_id)
+        if any(self._calibrating(action.model_id) for action in actions):
             log.warning("worker %d takes long over a calibration", worker_id)
-            action_ids = {flight.action.action_id for flight in flights}
-            asyncio.get_running_loop().call_later(CALIBRATION_LIMIT_S, self._end_if, worker_id, action_ids)
+            loop = asyncio.get_running_loop()
+            loop.call_later(CALIBRATION_LIMIT_S, self._end_if_at, worker_id, actions[0].action_id)
             return
         process = self._fleet.get(worker_id)
         if process is not None:
             log.error("worker %d is stuck: its action is overdue by far. It is killed", worker_id)
             process.kill()
 
-    def _end_if(self, worker_id: int, action_ids: set[int]) -> None:
+    def _end_if_at(self, worker_id: int, action_id: int) -> None:
         process = self._fleet.get(worker_id)
-        if process is not None and action_ids <= self._in_flight.keys():
+        if process is not None and self._flights.under_way(action_id):
             log.error("worker %d has been at a calibration for too long. It is killed", worker_id)
             process.kill()
 
     def _result_arrived(self, worker: WorkerProcess, result: ActionResult) -> None:
-        flight = self._in_flight.pop(result.action_id)
-        action = flight.action
-        assert flight.worker is worker
-        if flight.slot >= 0:
-            if result.status is Status.OK:
-                self._collect(flight, result)
-            worker.region.give_back(flight.slot)
+        action, answers = self._flights.land(result, self._calls, self._manifests.__getitem__)
+        self._answers |= answers
         name = self._manifests[action.model_id].name
         calibrating = self._calibrating(action.model_id)
         self._handle(ResultArrived(result))
-        self._journal.action(action, result, name, self._controller.pages_used(result.worker_id), calibrating)
+        self._journal.action(action, result, name, self._controller.pages_used(worker.worker_id), calibrating)
 
     def _calibrating(self, model_id: int) -> bool:
         return any(model == model_id for model, _ in self._calibrations)
 
-    def _collect(self, flight: _InFlight, result: ActionResult) -> None:
-        action = flight.action
-        manifest = self._manifests[action.model_id]
-        for request_id, row in flight.row_of.items():
-            if request_id not in self._waiting:
-                continue  # given up while the worker was overdue
-            call = self._waiting[request_id].call
-            begin = self._clock()
-            outputs = flight.worker.region.read_outputs(
-                flight.slot, manifest, action.batch_size, row, call.rows
-            )
-            self._answers[request_id] = InferenceAnswer(
-                outputs,
-                action.action_id,
-                action.batch_size,
-                max(0, result.begin_ns - flight.input_ns - call.arrival_ns),
-                flight.input_ns,
-                result.end_ns - result.begin_ns,
-                self._clock() - begin,
-            )
-
     def _answer(self, answer: AnswerRequest) -> None:
-        waiting = self._waiting.pop(answer.request_id)
+        call = self._calls.pop(answer.request_id)
+        future = self._futures.pop(answer.request_id)
         measured = self._answers.pop(answer.request_id, None)
-        future = waiting.future
         if not future.done():
             if answer.outcome is Outcome.OK:
                 assert measured is not None
@@ -326,8 +270,8 @@ class Engine:
                 future.cancel()
             else:
                 future.set_exception(_failure(answer))
-        name = self._manifests[waiting.call.model_id].name
-        self._journal.request(waiting.call, answer, measured, name)
+        name = self._manifests[call.model_id].name
+        self._journal.request(call, answer, measured, name)
 
     def _wake_at(self, time_ns: int) -> None:
         if self._wake is not None:
@@ -343,8 +287,7 @@ class Engine:
         self._handle(WorkerJoined(spec))
 
     def _worker_lost(self, worker_id: int) -> None:
-        for action_id in [i for i, f in self._in_flight.items() if f.action.worker_id == worker_id]:
-            del self._in_flight[action_id]
+        self._flights.lose(worker_id)
         self._handle(WorkerLost(worker_id))
 
 
