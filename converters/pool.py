@@ -13,7 +13,7 @@ from typing import Any
 from clockwork_triton.artifact.cache import ArtifactCache
 from clockwork_triton.artifact.signature import Signature
 from converters.process import Process, Report
-from converters.request import ConversionRequest, Progress
+from converters.request import ConversionRequest, ProcessDied, Progress
 from converters.wire import request_to_json, signature_from_json
 
 GIB = 1 << 30
@@ -87,10 +87,15 @@ class ConversionPool:
         await self.close()
 
     async def _ask(self, job: dict[str, Any]) -> Any:
+        timeout_s = min(self._timeout_s, SHORT_TIMEOUT_S)
         async with self._asking:
-            if self._kept is None or not self._kept.alive:
-                self._kept = await Process.start(self._command, self._memory_bytes)
-            return await self._kept.ask(job, _silent, min(self._timeout_s, SHORT_TIMEOUT_S))
+            if self._kept is not None and self._kept.alive:
+                try:
+                    return await self._kept.ask(job, _silent, timeout_s)
+                except ProcessDied:  # maybe of an earlier file: this one gets a process that has read none
+                    pass
+            self._kept = await Process.start(self._command, self._memory_bytes)
+            return await self._kept.ask(job, _silent, timeout_s)
 
 
 def _usual_processes() -> int:
