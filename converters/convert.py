@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.pages import PAGE_BYTES
 from clockwork_triton.datatypes import TensorSpec
 from converters import constants, targets
 from converters.crosscheck import crosscheck
@@ -55,7 +56,7 @@ def convert(
         progress.begin("compiling")
         kernels.compile(directory)
         progress.begin("packing weights")
-        page_bytes = targets.PAGE_BYTES[request.target]
+        page_bytes = PAGE_BYTES[request.target]
         segments, places = spool.write(directory / "weights.bin", page_bytes)
     manifest = Manifest(
         name=request.name,

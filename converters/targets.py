@@ -8,10 +8,6 @@ from typing import Any
 
 from converters.request import ConversionError, ConversionRequest
 
-MIB = 1 << 20
-
-PAGE_BYTES = {"cpu": MIB, "cuda": 16 * MIB}
-
 
 def resolve(request: ConversionRequest) -> Any:
     """The `tvm.target.Target` of a request; `arch` "" becomes this machine's."""

@@ -11,6 +11,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.pages import device_page_bytes
 from clockwork_triton.datatypes import TensorSpec
 from converters.batch import batch_sizes_for
 from converters.convert import convert
@@ -35,6 +36,7 @@ def test_a_convnet_at_every_batch_size(tmp_path: Path) -> None:
     artifact = converted(proto, tmp_path, max_batch_size=6)
     manifest = artifact.manifest
     assert manifest.batch_sizes == (1, 2, 4, 6)
+    assert manifest.page_bytes == device_page_bytes("cpu:0")
     assert manifest.inputs == (TensorSpec("x", "float32", (3, 12, 12)),)
     assert manifest.outputs == (TensorSpec("probabilities", "float32", (10,)),)
     reference = ReferenceEvaluator(proto)
