@@ -65,7 +65,7 @@ class ArtifactLoader:
             profile = Profile.read(artifact, kind)
             if profile is None or profile.infer.keys() != manifest.variants.keys():
                 profile = await self._measure(model_id, manifest, kind)
-                profile.write(artifact)
+                _keep(profile, artifact)
             estimates[kind] = _estimate(profile)
         self._engine.schedule_model(model_id, estimates)
         slowest = max(estimates.values(), key=lambda estimate: estimate.load_ns)
@@ -111,6 +111,14 @@ def conversion_request(source: ModelSource) -> ConversionRequest:
         inputs=tuple(tensor.name for tensor in config.input),
         outputs=tuple(tensor.name for tensor in config.output),
     )
+
+
+def _keep(profile: Profile, artifact: Path) -> None:
+    """A cache that cannot be written still serves: the next server measures again."""
+    try:
+        profile.write(artifact)
+    except OSError as error:
+        log.warning("the profile is not kept: cannot write to %s: %s", artifact, error.strerror)
 
 
 def _profile(measured: Calibrated) -> Profile:
