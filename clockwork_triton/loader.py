@@ -31,7 +31,8 @@ class ArtifactLoader:
         self._engine = engine
         self._progress = progress
         self.load_seconds: dict[tuple[str, int], float] = {}
-        """How long the last load of each version took."""
+        """How long the last load of each version took, its conversion included."""
+        self._begun: dict[tuple[str, int], float] = {}
 
     async def inspect(self, onnx: Path) -> Signature:
         try:
@@ -39,23 +40,23 @@ class ArtifactLoader:
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
 
-    async def load(self, source: ModelSource) -> LoadedModel:
-        begin = time.monotonic()
-        loaded = await self._load(source)
-        self.load_seconds[source.name, source.version] = time.monotonic() - begin
-        return loaded
-
-    async def _load(self, source: ModelSource) -> LoadedModel:
+    async def convert(self, source: ModelSource) -> Path:
+        self._begun[source.name, source.version] = time.monotonic()
         try:
-            artifact = await self._pool.convert(conversion_request(source), self._progress)
+            return await self._pool.convert(conversion_request(source), self._progress)
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
+
+    async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
         model_id = await self._engine.register_model(source.name, artifact)
         try:
-            return await self._schedule(model_id, artifact)
+            loaded = await self._schedule(model_id, artifact)
         except BaseException:
             await self._engine.retire_model(model_id)
             raise
+        version = (source.name, source.version)
+        self.load_seconds[version] = time.monotonic() - self._begun[version]
+        return loaded
 
     async def _schedule(self, model_id: int, artifact: Path) -> LoadedModel:
         manifest = await asyncio.to_thread(Manifest.read, artifact)
@@ -64,7 +65,7 @@ class ArtifactLoader:
             profile = Profile.read(artifact, kind)
             if profile is None or profile.infer.keys() != manifest.variants.keys():
                 profile = await self._measure(model_id, manifest, kind)
-                profile.write(artifact)
+                _keep(profile, artifact)
             estimates[kind] = _estimate(profile)
         self._engine.schedule_model(model_id, estimates)
         slowest = max(estimates.values(), key=lambda estimate: estimate.load_ns)
@@ -110,6 +111,14 @@ def conversion_request(source: ModelSource) -> ConversionRequest:
         inputs=tuple(tensor.name for tensor in config.input),
         outputs=tuple(tensor.name for tensor in config.output),
     )
+
+
+def _keep(profile: Profile, artifact: Path) -> None:
+    """A cache that cannot be written still serves: the next server measures again."""
+    try:
+        profile.write(artifact)
+    except OSError as error:
+        log.warning("the profile is not kept: cannot write to %s: %s", artifact, error.strerror)
 
 
 def _profile(measured: Calibrated) -> Profile:

@@ -33,19 +33,23 @@ def main() -> int:
     _limit_memory(memory_bytes)
     os.nice(NICENESS)
     for line in sys.stdin.buffer:
-        _send(answers, **_answer(json.loads(line), answers, memory_bytes))
+        try:
+            _send(answers, **_answer(json.loads(line), answers))
+        except MemoryError:
+            # What is left may not do for the next file.
+            _send(answers, error=f"it needs more than the {memory_bytes >> 20} MiB that a conversion may use")
+            return 1
     return 0
 
 
-def _answer(job: dict[str, Any], answers: BinaryIO, memory_bytes: int) -> dict[str, Any]:
-    limit = f"it needs more than the {memory_bytes >> 20} MiB that a conversion may use"
+def _answer(job: dict[str, Any], answers: BinaryIO) -> dict[str, Any]:
     try:
         return {"result": _JOBS[job["kind"]](job, answers)}
     except ConversionError as error:
         # A library that ran out of memory was mostly quoted as the reason by who called it.
-        return {"error": limit if "bad_alloc" in str(error) else str(error)}
-    except MemoryError:
-        return {"error": limit}
+        if "bad_alloc" in str(error):
+            raise MemoryError from error
+        return {"error": str(error)}
 
 
 def _look_up(job: dict[str, Any], _: BinaryIO) -> str | None:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from clockwork_triton.artifact.cpu_features import host_features, missing
 from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.pages import PAGE_BYTES
 from clockwork_triton.datatypes import TensorSpec
 from converters import constants, targets
 from converters.crosscheck import crosscheck
@@ -41,8 +43,8 @@ def convert(
     inputs = _order("input", request.inputs, [value.name for value in source.graph.input])
     outputs = _order("output", request.outputs, [value.name for value in source.graph.output])
     if len(inputs) < len(source.graph.input):
-        missing = [value.name for value in source.graph.input if value.name not in inputs]
-        raise ConversionError(f"the configuration leaves out input '{missing[0]}' of the model")
+        left_out = [value.name for value in source.graph.input if value.name not in inputs]
+        raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
     kernels = KernelSet(targets.resolve(request))
     graphs: dict[int, Graph] = {}
     with WeightSpool(directory) as spool:
@@ -55,7 +57,7 @@ def convert(
         progress.begin("compiling")
         kernels.compile(directory)
         progress.begin("packing weights")
-        page_bytes = targets.PAGE_BYTES[request.target]
+        page_bytes = PAGE_BYTES[request.target]
         segments, places = spool.write(directory / "weights.bin", page_bytes)
     manifest = Manifest(
         name=request.name,
@@ -67,11 +69,13 @@ def convert(
         segments=segments,
         variants={size: plan(graph, size, places) for size, graph in graphs.items()},
         origin=origin,
+        cpu_features=targets.cpu_features(kernels.target),
     )
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")
-    progress.begin("checking against the ONNX reference" if request.target == "cpu" else "not checking")
+    runs_here = request.target == "cpu" and not missing(manifest.cpu_features, host_features())
+    progress.begin("checking against the ONNX reference" if runs_here else "not checking")
     checked = "not checked: made for another device"
-    if request.target == "cpu":
+    if runs_here:
         checked = crosscheck(request.onnx, directory, index_limits)
     manifest = replace(manifest, origin={**origin, "checked": checked})
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")

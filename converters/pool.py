@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from clockwork_triton.artifact.cache import ArtifactCache
 from clockwork_triton.artifact.signature import Signature
 from converters.process import Process, Report
-from converters.request import ConversionRequest, Progress
+from converters.request import ConversionRequest, ProcessDied, Progress
 from converters.wire import request_to_json, signature_from_json
 
 GIB = 1 << 30
@@ -27,6 +28,7 @@ def _silent(_: Progress) -> None: ...
 
 class ConversionPool:
     """`processes` conversions at once, each in a process of its own, within `memory_bytes` and `timeout_s`.
+    `processes` None: one for every two cores that this process may use, four at most.
 
     Inspections and look-ups in the cache are short and do not wait for conversions: one process that is
     kept answers them all, and is replaced when a file kills it. Cancelling a call kills its process. An
@@ -36,7 +38,7 @@ class ConversionPool:
     def __init__(
         self,
         cache_dir: Path,
-        processes: int = 1,
+        processes: int | None = None,
         memory_bytes: int = 8 * GIB,
         timeout_s: float = 1800.0,
         command: Sequence[str] = COMMAND,
@@ -46,7 +48,7 @@ class ConversionPool:
         self._memory_bytes = memory_bytes
         self._timeout_s = timeout_s
         self._command = command
-        self._converting = asyncio.Semaphore(processes)
+        self._converting = asyncio.Semaphore(_usual_processes() if processes is None else processes)
         self._asking = asyncio.Lock()
         self._kept: Process | None = None
 
@@ -85,7 +87,16 @@ class ConversionPool:
         await self.close()
 
     async def _ask(self, job: dict[str, Any]) -> Any:
+        timeout_s = min(self._timeout_s, SHORT_TIMEOUT_S)
         async with self._asking:
-            if self._kept is None or not self._kept.alive:
-                self._kept = await Process.start(self._command, self._memory_bytes)
-            return await self._kept.ask(job, _silent, min(self._timeout_s, SHORT_TIMEOUT_S))
+            if self._kept is not None and self._kept.alive:
+                try:
+                    return await self._kept.ask(job, _silent, timeout_s)
+                except ProcessDied:  # maybe of an earlier file: this one gets a process that has read none
+                    pass
+            self._kept = await Process.start(self._command, self._memory_bytes)
+            return await self._kept.ask(job, _silent, timeout_s)
+
+
+def _usual_processes() -> int:
+    return min(4, max(1, len(os.sched_getaffinity(0)) // 2))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from converters.request import ConversionError, Progress
+from converters.request import ConversionError, ProcessDied, Progress
 
 Report = Callable[[Progress], None]
 
@@ -48,8 +48,8 @@ class Process:
         return self._process.returncode is None
 
     async def ask(self, job: dict[str, Any], report: Report, timeout_s: float) -> Any:
-        """The answer to a job. ConversionError if it is a refusal, or the process dies or takes too long;
-        unless the answer was a refusal, the process is dead then."""
+        """The answer to a job. ConversionError if it is a refusal, or the process takes too long, ProcessDied
+        if it dies; unless the answer was a refusal, the process is dead then."""
         try:
             answer = await asyncio.wait_for(self._converse(job, report), timeout_s)
         except (TimeoutError, asyncio.TimeoutError):
@@ -73,7 +73,7 @@ class Process:
             if "progress" not in document:
                 return document
             report(Progress(**document["progress"]))
-        raise ConversionError(self._obituary(await self._process.wait(), await self._complaints))
+        raise ProcessDied(self._obituary(await self._process.wait(), await self._complaints))
 
     async def kill(self) -> None:
         """Ends the process with its children, and waits until it is gone."""

@@ -11,6 +11,10 @@ class ConversionError(Exception):
     """The model cannot be converted; the text says why and, where it can, how to mend it."""
 
 
+class ProcessDied(ConversionError):
+    """The process that was to answer is gone; the text says how it ended."""
+
+
 @dataclass(frozen=True)
 class ConversionRequest:
     """One ONNX file to one artifact.

@@ -6,11 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from clockwork_triton.artifact.cpu_features import from_llvm
 from converters.request import ConversionError, ConversionRequest
-
-MIB = 1 << 20
-
-PAGE_BYTES = {"cpu": MIB, "cuda": 16 * MIB}
 
 
 def resolve(request: ConversionRequest) -> Any:
@@ -28,6 +25,13 @@ def resolve(request: ConversionRequest) -> Any:
         arch = request.arch or _gpu_arch()
         return tvm.target.Target({"kind": "cuda", "arch": arch}, host=tvm.target.Target(host))
     raise ConversionError(f"unknown target '{request.target}': expected cpu or cuda")
+
+
+def cpu_features(target: Any) -> tuple[str, ...]:
+    """What a CPU has to have to run what is compiled for a `tvm.target.Target`."""
+    from tvm.target import codegen
+
+    return from_llvm([str(name) for name in codegen.llvm_get_cpu_features(target.host or target)])
 
 
 def _gpu_arch() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,22 @@ def test_the_controller_reads_no_clock_and_does_no_io() -> None:
             assert not forbidden & {name.split(".")[0] for name in names}, f"{path} imports {names}"
 
 
-def test_the_page_lists_every_module() -> None:
+def test_the_page_names_the_composers() -> None:
+    rows = (ROOT / "docs" / "architecture.md").read_text().splitlines()
+    row = next(row for row in rows if row.startswith("|") and row.endswith("| everything |"))
+    named = {name for group in re.findall(r"clockwork_triton/\{?([\w,]+)", row) for name in group.split(",")}
+    assert named == COMPOSERS
+
+
+def test_the_page_of_modules_is_fresh() -> None:
     script = ROOT / "scripts" / "generate-module-list"
     check = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
     assert check.returncode == 0, check.stderr
+
+
+def test_the_page_of_modules_lists_init_files_that_hold_code() -> None:
+    page = (ROOT / "docs" / "modules.md").read_text()
+    policies = page.split("**`clockwork_triton/controller/policy/`**")[1].split("**")[0]
+    assert "- `__init__.py`: " in policies
+    passed_on = page.split("**`clockwork_triton/artifact/`**")[1].split("**")[0]
+    assert "__init__" not in passed_on

@@ -62,13 +62,14 @@ class ArtifactCache:
         _sync(self.root)
 
     def clean(self) -> bool:
-        """Removes what killed builders left. False: somebody is building, so nothing was touched."""
+        """Removes what killed builders left. False: somebody is building, or the cache cannot be written, so
+        nothing was touched."""
         try:
             with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 for leftover in self.root.glob(f"{_SCRATCH}*"):
                     shutil.rmtree(leftover, ignore_errors=True)
                 return True
-        except BlockingIOError:
+        except OSError:
             return False
 
     @contextmanager

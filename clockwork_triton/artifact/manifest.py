@@ -93,6 +93,8 @@ class Manifest:
     variants: Mapping[int, Variant]
     origin: Mapping[str, str]
     """What determined the artifact: hash of the ONNX bytes, options, versions."""
+    cpu_features: tuple[str, ...] = ()
+    """The instruction sets that the kernels may use, as /proc/cpuinfo names them."""
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -145,6 +147,7 @@ class Manifest:
             document["inputs"] = tuple(_tensor_spec(t) for t in document["inputs"])
             document["outputs"] = tuple(_tensor_spec(t) for t in document["outputs"])
             document["segments"] = tuple(Segment(**s) for s in document["segments"])
+            document["cpu_features"] = tuple(document.get("cpu_features", ()))
             document["variants"] = {int(k): _variant(v) for k, v in document["variants"].items()}
             return cls(**document)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,15 +46,22 @@ class Profile:
         return artifact / f"profile-{device_kind}.json"
 
     def write(self, artifact: Path) -> None:
+        """Puts the profile into the artifact, in one step; any number of processes may. OSError if it fails."""
         document = {
             "device_kind": self.device_kind,
             "load": asdict(self.load),
             "infer": {str(size): asdict(times) for size, times in sorted(self.infer.items())},
         }
         path = self.path(artifact, self.device_kind)
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(document, indent=2) + "\n")
-        scratch.replace(path)
+        descriptor, scratch = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=artifact)
+        try:
+            with open(descriptor, "w") as file:
+                file.write(json.dumps(document, indent=2) + "\n")
+            os.chmod(scratch, 0o644)  # mkstemp's 0600 would hide it from servers of other users
+            os.replace(scratch, path)
+        except BaseException:
+            os.unlink(scratch)
+            raise
 
     @classmethod
     def read(cls, artifact: Path, device_kind: str) -> Profile | None:

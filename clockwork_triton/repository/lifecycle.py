@@ -51,7 +51,7 @@ class ModelLifecycle:
         on_change: Callable[[VersionStatus], None],
         on_notice: Callable[[str, str], None],
     ) -> None:
-        """`slots` limits how many versions load at a time, over all models."""
+        """`slots` limits how many versions load at a time, over all models, once they are converted."""
         self.name = name
         self.versions: dict[int, VersionStatus] = {}
         self.refusal: VersionStatus | None = None
@@ -229,13 +229,15 @@ class ModelLifecycle:
         """The version, loaded; or the one that serves already, if nothing about it has changed."""
         current = self.serving.get(version)
         with _any_error_as_server_error():
+            signature = await self._loader.inspect(await asyncio.to_thread(onnx_path, plan, version))
+            prepared = await asyncio.to_thread(prepare_version, plan, version, signature, self._options)
+            key = _key(prepared, files)
+            if current and current.key == key:
+                return Serving(key, prepared, current.loaded, served_model(prepared, current.loaded))
+            # In no slot: models whose artifacts are there already must not wait for a slow conversion.
+            artifact = await self._loader.convert(prepared.source)
             async with self._slots:
-                signature = await self._loader.inspect(await asyncio.to_thread(onnx_path, plan, version))
-                prepared = await asyncio.to_thread(prepare_version, plan, version, signature, self._options)
-                key = _key(prepared, files)
-                if current and current.key == key:
-                    return Serving(key, prepared, current.loaded, served_model(prepared, current.loaded))
-                loaded = await self._loader.load(prepared.source)
+                loaded = await self._loader.load(prepared.source, artifact)
             try:
                 return Serving(key, prepared, loaded, served_model(prepared, loaded))
             except ServerError:

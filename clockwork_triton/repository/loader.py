@@ -53,8 +53,12 @@ class ModelLoader(Protocol):
         """Reads the declared tensors, in a child process: the file may be hostile."""
         ...
 
-    async def load(self, source: ModelSource) -> LoadedModel:
-        """Converts (or finds in the cache), registers with the workers, profiles.
+    async def convert(self, source: ModelSource) -> Path:
+        """The version's artifact, from the cache or made anew. Any number may be asked for at once."""
+        ...
+
+    async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
+        """Registers with the workers, profiles.
 
         Cancelled, it leaves nothing behind.
         """

@@ -18,7 +18,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--worker-id", type=int, required=True)
     parser.add_argument("--device", required=True, help="cpu:N or emulated:KIND")
     parser.add_argument("--memory", type=int, required=True, help="bytes of device memory for weights")
-    parser.add_argument("--page-bytes", type=int, default=1 << 20, help="bytes of a page of that memory")
+    parser.add_argument("--page-bytes", type=int, help="of that memory; default: as artifacts have them")
     parser.add_argument("--workspace", type=int, required=True, help="bytes for intermediate tensors")
     parser.add_argument("--slots", type=int, required=True, help="I/O slots")
     parser.add_argument("--slot-bytes", type=int, required=True, help="bytes of an I/O slot")
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_environment()
     prepare_process(int(core) for core in arguments.cores.split(",") if core)
 
+    from clockwork_triton.artifact.pages import device_page_bytes
     from clockwork_triton.transport.blocking import BlockingChannel
     from clockwork_triton.transport.framing import ChannelError
     from clockwork_triton.worker.device import DeviceOptions
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = DeviceOptions(
         memory_bytes=arguments.memory,
         workspace_bytes=arguments.workspace,
-        page_bytes=arguments.page_bytes,
+        page_bytes=arguments.page_bytes or device_page_bytes(arguments.device),
         slots=arguments.slots,
         slot_bytes=arguments.slot_bytes,
         io_fd=arguments.io_fd,

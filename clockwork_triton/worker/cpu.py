@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from clockwork_triton.artifact import Manifest, Variant
+from clockwork_triton.artifact.cpu_features import host_features
 from clockwork_triton.artifact.program import Memory, Program, load_kernels, load_runtime
 from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.anonymous import AnonymousMemory, Bytes
 from clockwork_triton.worker.cpu_kind import cpu_kind
 from clockwork_triton.worker.device import DeviceOptions, Registered
-from clockwork_triton.worker.suitability import check_fit
+from clockwork_triton.worker.suitability import check_cpu, check_fit
 
 # Pages of the weights file that are read in one piece of a registration: 4 MiB.
 _READ_PAGES = 1024
@@ -50,6 +51,7 @@ class CpuDevice:
         assert options.page_bytes % mmap.PAGESIZE == 0
         load_runtime()
         self.kind = cpu_kind()
+        self._features = host_features()
         self.page_bytes = options.page_bytes
         self.pages = options.memory_bytes // options.page_bytes
         self.workspace_bytes = options.workspace_bytes
@@ -63,6 +65,7 @@ class CpuDevice:
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
+        check_cpu(manifest, self._features)
         check_fit(
             manifest,
             page_bytes=self.page_bytes,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from clockwork_triton.artifact import Manifest, TensorRef, Variant
+from clockwork_triton.artifact.cpu_features import missing
 from clockwork_triton.datatypes import itemsize
 from clockwork_triton.worker.device import UnsuitableModel
 
@@ -31,6 +33,14 @@ def check_fit(
             )
     for variant in manifest.variants.values():
         _check_bounds(manifest, variant)
+
+
+def check_cpu(manifest: Manifest, features: Collection[str]) -> None:
+    """UnsuitableModel if the kernels may use instructions that a CPU with these features lacks."""
+    if lacking := missing(manifest.cpu_features, features):
+        raise UnsuitableModel(
+            f"it is compiled for another CPU: this one lacks {', '.join(lacking)}. Convert the model here"
+        )
 
 
 def _check_bounds(manifest: Manifest, variant: Variant) -> None:

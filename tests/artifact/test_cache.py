@@ -103,3 +103,13 @@ def test_a_builder_killed_while_writing_is_never_seen_and_cleaned_up(tmp_path: P
     assert list(tmp_path.glob(".building-*"))
     assert cache.clean()
     assert not list(tmp_path.glob(".building-*"))
+
+
+def test_a_cache_that_cannot_be_written_is_still_read(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    with cache.building(KEY) as directory:
+        write_artifact(directory)
+    (tmp_path / ".lock").unlink()
+    (tmp_path / ".lock").mkdir()  # opening it for writing fails, for root too
+    assert not cache.clean()
+    assert ArtifactCache(tmp_path).find(KEY) is not None

@@ -10,7 +10,9 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from clockwork_triton.artifact.cpu_features import host_features, missing
 from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.pages import device_page_bytes
 from clockwork_triton.datatypes import TensorSpec
 from converters.batch import batch_sizes_for
 from converters.convert import convert
@@ -35,6 +37,9 @@ def test_a_convnet_at_every_batch_size(tmp_path: Path) -> None:
     artifact = converted(proto, tmp_path, max_batch_size=6)
     manifest = artifact.manifest
     assert manifest.batch_sizes == (1, 2, 4, 6)
+    assert manifest.page_bytes == device_page_bytes("cpu:0")
+    assert manifest.cpu_features, "every CPU that artifacts are made for has some"
+    assert not missing(manifest.cpu_features, host_features())
     assert manifest.inputs == (TensorSpec("x", "float32", (3, 12, 12)),)
     assert manifest.outputs == (TensorSpec("probabilities", "float32", (10,)),)
     reference = ReferenceEvaluator(proto)
@@ -42,6 +47,12 @@ def test_a_convnet_at_every_batch_size(tmp_path: Path) -> None:
         x = np.random.default_rng(size).standard_normal((size, 3, 12, 12)).astype(np.float32)
         (expected,) = reference.run(None, {"x": x})
         np.testing.assert_allclose(artifact.run(size, [x])[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_this_cpu_cannot_run_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("converters.convert.host_features", lambda: frozenset({"fpu"}))
+    manifest = converted(models.sum_and_difference(), tmp_path, max_batch_size=1).manifest
+    assert manifest.origin["checked"].startswith("not checked")
 
 
 def test_weights_are_stored_once_for_all_batch_sizes(tmp_path: Path) -> None:

@@ -165,6 +165,22 @@ for line in sys.stdin:
     assert run(pool(tmp_path, program), inspections) == [Signature((), ()), Signature((), ())]
 
 
+def test_a_process_that_an_earlier_file_spoilt_costs_no_other(tmp_path: Path) -> None:
+    program = """
+import json, sys
+if "a.onnx" in sys.stdin.readline():
+    print(json.dumps({"result": {"inputs": [], "outputs": []}}), flush=True)
+    sys.stdin.readline()
+    sys.exit(3)
+print(json.dumps({"result": {"inputs": [], "outputs": []}}), flush=True)
+"""
+
+    async def inspections(here: ConversionPool) -> list[Signature]:
+        return [await here.inspect(tmp_path / "a.onnx"), await here.inspect(tmp_path / "b.onnx")]
+
+    assert run(pool(tmp_path, program), inspections) == [Signature((), ()), Signature((), ())]
+
+
 def test_a_conversion_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="it took longer than 0 s"):
         run(pool(tmp_path, STUCK, timeout_s=0.01), lambda here: here.convert(request(tmp_path / "m.onnx")))

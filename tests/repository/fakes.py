@@ -19,7 +19,10 @@ VECTOR = Signature(
 
 
 class FakeLoader:
-    """Loads at once, unless a version is held; fails where told. `live`: model ids not yet released."""
+    """Loads at once, unless a version is held, and converts at once, unless a model is slow; fails where told.
+
+    `live`: model ids not yet released.
+    """
 
     def __init__(self) -> None:
         self.signature = VECTOR
@@ -27,6 +30,7 @@ class FakeLoader:
         self.fails: dict[tuple[str, int], str] = {}
         self.crashes: set[str] = set()
         self.held: dict[tuple[str, int], asyncio.Event] = {}
+        self.slow: dict[str, asyncio.Event] = {}
         self.releases: asyncio.Event | None = None
         self.loads: list[tuple[str, int]] = []
         self.contents: dict[int, bytes] = {}
@@ -42,7 +46,12 @@ class FakeLoader:
     async def inspect(self, onnx: Path) -> Signature:
         return self.signature
 
-    async def load(self, source: ModelSource) -> LoadedModel:
+    async def convert(self, source: ModelSource) -> Path:
+        if source.name in self.slow:
+            await self.slow[source.name].wait()
+        return source.onnx.parent
+
+    async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
         key = (source.name, source.version)
         self.loads.append(key)
         content = source.onnx.read_bytes()
@@ -63,7 +72,7 @@ class FakeLoader:
         self.contents[model_id] = content
         self.live.add(model_id)
         inputs = tuple(TensorSpec(name, "float32", shape) for name, shape in source.shapes.items())
-        return LoadedModel(model_id, inputs, self.outputs, {1: 1_000}, 500, 4096, 0, source.onnx.parent)
+        return LoadedModel(model_id, inputs, self.outputs, {1: 1_000}, 500, 4096, 0, artifact)
 
     async def retire(self, model_id: int) -> None:
         if self.releases is not None:

@@ -217,6 +217,24 @@ def test_loads_run_beside_each_other_up_to_the_limit(tmp_path: Path) -> None:
     run(test())
 
 
+def test_slow_conversions_hold_up_no_other_model(tmp_path: Path) -> None:
+    async def test() -> None:
+        loader = FakeLoader()
+        for name in ("a", "b", "c"):
+            write_version(tmp_path, name, 1)
+            loader.slow[name] = asyncio.Event()
+        write_version(tmp_path, "d", 1)
+        models = repository(tmp_path, loader, "none", loads_at_once=1)
+        start = asyncio.create_task(models.start())
+        await until(lambda: [model.name for model in models.served()] == ["d"])
+        for event in loader.slow.values():
+            event.set()
+        await start
+        assert models.all_ready()
+
+    run(test())
+
+
 def test_a_version_serves_while_its_sibling_still_loads(tmp_path: Path) -> None:
     async def test() -> None:
         write_version(tmp_path, "m", 1)

@@ -119,7 +119,8 @@ def test_a_kernel_that_fails_costs_its_action_only(child: Child, artifact: Path)
         (lambda path: _replace(path / "kernels.so", b"no library"), "kernels.so"),
         (lambda path: (path / "weights.bin").unlink(), "weights.bin"),
         (lambda path: _replace(path / "weights.bin", b"short"), "shorter than the manifest says"),
-        (lambda path: tiny.with_page_bytes(path, 8192), "laid out for pages of 8192 bytes, not 4096"),
+        (lambda path: tiny.with_changes(path, page_bytes=8192), "laid out for pages of 8192 bytes, not 4096"),
+        (lambda path: tiny.with_changes(path, cpu_features=("pni", "avx4096")), "lacks avx4096"),
     ],
 )
 def test_what_cannot_be_run_is_said_why_and_costs_itself_only(

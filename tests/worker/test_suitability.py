@@ -7,7 +7,7 @@ import pytest
 
 from clockwork_triton.artifact import Manifest, TensorRef
 from clockwork_triton.worker.device import UnsuitableModel
-from clockwork_triton.worker.suitability import check_fit
+from clockwork_triton.worker.suitability import check_cpu, check_fit
 from tests.worker import tiny
 
 ROOM = {"page_bytes": tiny.PAGE, "pages": 3, "workspace_bytes": 128, "slot_bytes": 128}
@@ -57,6 +57,14 @@ def _spoilt(manifest: Manifest, position: int, spoil: Callable[[TensorRef], Tens
     tensors = list(variant.tensors)
     tensors[position] = spoil(tensors[position])
     return replace(manifest, variants={**manifest.variants, 2: replace(variant, tensors=tuple(tensors))})
+
+
+def test_a_cpu_that_lacks_an_instruction_set_is_found() -> None:
+    manifest = replace(tiny.manifest(), cpu_features=("avx2", "avx512f"))
+    check_cpu(manifest, {"avx2", "avx512f", "gfni"})
+    check_cpu(manifest, ())
+    with pytest.raises(UnsuitableModel, match="another CPU: this one lacks avx512f"):
+        check_cpu(manifest, {"avx2"})
 
 
 def test_a_segment_larger_than_its_pages_is_found() -> None:

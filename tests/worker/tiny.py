@@ -78,9 +78,9 @@ def write_profile(directory: Path, kind: str, load_ns: int, infer_ns: dict[int, 
     Profile(kind, Distribution.of([load_ns]), infer).write(directory)
 
 
-def with_page_bytes(directory: Path, page_bytes: int) -> None:
-    text = replace(manifest(), page_bytes=page_bytes).to_json()
-    (directory / "manifest.json").write_text(text)
+def with_changes(directory: Path, **fields: object) -> None:
+    """Changes the artifact's manifest."""
+    (directory / "manifest.json").write_text(replace(manifest(), **fields).to_json())  # type: ignore[arg-type]
 
 
 def compile_kernels(library: Path) -> Path:

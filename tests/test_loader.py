@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from clockwork_triton.artifact import Profile
+from clockwork_triton.controller.commands import Calibrated
+from clockwork_triton.controller.specs import Estimate
+from clockwork_triton.loader import ArtifactLoader
+from clockwork_triton.repository.loader import LoadedModel, ModelSource
+from tests.worker import tiny
+
+LOAD_NS = 300_000
+
+
+class FakeEngine:
+    """One worker, on which every INFER takes a microsecond a row."""
+
+    def __init__(self) -> None:
+        self.device_kinds = ("toy",)
+        self.calibrations = 0
+        self.scheduled: dict[int, Mapping[str, Estimate]] = {}
+
+    async def register_model(self, name: str, artifact: Path) -> int:
+        return 1
+
+    async def calibrate(
+        self, model_id: int, kind: str, rough: Estimate, loads: int, runs: Mapping[int, int]
+    ) -> Calibrated:
+        self.calibrations += 1
+        infer_ns = {size: (1000 * size,) * count for size, count in runs.items()}
+        return Calibrated(model_id, kind, (LOAD_NS,) * loads, infer_ns)
+
+    def schedule_model(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
+        self.scheduled[model_id] = estimates
+
+
+@dataclass
+class FakePool:
+    found: Path
+
+    async def convert(self, request: object, progress: object) -> Path:
+        return self.found
+
+
+def load(engine: Any, artifact: Path) -> LoadedModel:
+    """Loads an artifact that the pool finds."""
+    loader = ArtifactLoader(FakePool(artifact), engine, lambda _: None)  # type: ignore[arg-type]
+    source = ModelSource("tiny", 1, artifact, ModelConfig(max_batch_size=4), {})
+
+    async def through() -> LoadedModel:
+        return await loader.load(source, await loader.convert(source))
+
+    loaded = asyncio.run(through())
+    assert loader.load_seconds["tiny", 1] >= 0
+    return loaded
+
+
+def test_a_profile_is_measured_once_and_kept(tmp_path: Path) -> None:
+    artifact = tiny.write(tmp_path / "tiny", None)
+    engine = FakeEngine()
+    loaded = load(engine, artifact)
+    assert (loaded.load_ns, loaded.infer_ns) == (LOAD_NS, {1: 1000, 2: 2000, 4: 4000})
+    assert engine.calibrations == 2, "a glance, then the profile"
+    assert Profile.read(artifact, "toy") is not None
+    assert load(engine, artifact) == loaded
+    assert engine.calibrations == 2
+
+
+def test_a_cache_that_cannot_be_written_still_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    artifact = tiny.write(tmp_path / "tiny", None)
+    monkeypatch.setattr(Profile, "write", fail)
+    engine = FakeEngine()
+    with caplog.at_level(logging.WARNING):
+        assert load(engine, artifact).load_ns == LOAD_NS
+    assert engine.scheduled[1]["toy"].load_ns == LOAD_NS
+    assert f"the profile is not kept: cannot write to {artifact}: Read-only file system" in caplog.text
