@@ -19,6 +19,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 HEADER_TABLE_SIZE, ENABLE_PUSH, CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 2, 3, 4, 5
+REFUSED_STREAM, CANCEL = 7, 8
 LARGEST_WINDOW = 2**31 - 1
 DEFAULT_WINDOW = 65535
 FRAME = struct.Struct(">IBI")
@@ -36,9 +37,10 @@ class Reply(NamedTuple):
 class _Stream:
     """A call that has not been answered. `unsent`: what flow control keeps back of the request."""
 
-    __slots__ = ("fields", "received", "reply", "unsent", "window")
+    __slots__ = ("fields", "received", "reply", "request", "unsent", "window")
 
-    def __init__(self, reply: asyncio.Future[Reply], window: int) -> None:
+    def __init__(self, request: bytes, reply: asyncio.Future[Reply], window: int) -> None:
+        self.request = request
         self.reply = reply
         self.window = window
         self.received = b""
@@ -99,7 +101,7 @@ class Connection(asyncio.Protocol):
 
     def _open(self, request: bytes, reply: asyncio.Future[Reply]) -> None:
         number, self._next_stream = self._next_stream, self._next_stream + 2
-        stream = self._streams[number] = _Stream(reply, self._stream_window)
+        stream = self._streams[number] = _Stream(request, reply, self._stream_window)
         message = b"\0" + len(request).to_bytes(4, "big") + request
         head = _frame(HEADERS, END_HEADERS, number, self._request_block)
         if len(message) <= min(self._window, stream.window, self._frame_size) and not self._blocked:
@@ -135,9 +137,7 @@ class Connection(asyncio.Protocol):
             block = _unpadded(payload, flags)
             self._head(number, block[5:] if flags & PRIORITY else block)
         elif kind == RST_STREAM:
-            self._answer(
-                number, Reply("UNAVAILABLE", b"the stream was reset: %d" % int.from_bytes(payload, "big"))
-            )
+            self._reset(number, int.from_bytes(payload, "big"))
         elif kind == WINDOW_UPDATE:
             self._widen(number, int.from_bytes(payload, "big"))
         elif kind == SETTINGS and not flags & ACK:
@@ -173,6 +173,15 @@ class Connection(asyncio.Protocol):
             message = unquote_to_bytes(stream.fields.get(b"grpc-message", b""))
         self._answer(number, Reply(status, message))
 
+    def _reset(self, number: int, code: int) -> None:
+        if code == REFUSED_STREAM and number in self._streams:
+            # The server has done nothing with it, so it is sent again, as gRPC's clients do.
+            stream = self._streams.pop(number)
+            self._waiting.append((stream.request, stream.reply))
+            asyncio.get_running_loop().call_later(0.001, self._open_waiting)
+        else:
+            self._answer(number, Reply("UNAVAILABLE", b"the stream was reset: %d" % code))
+
     def _answer(self, number: int, reply: Reply) -> None:
         stream = self._streams.pop(number, None)
         if stream is not None and not stream.reply.done():
@@ -187,7 +196,7 @@ class Connection(asyncio.Protocol):
 
     def _cancel(self, number: int) -> None:
         if self._streams.pop(number, None) is not None:
-            self._write(_frame(RST_STREAM, 0, number, struct.pack(">I", 8)))
+            self._write(_frame(RST_STREAM, 0, number, struct.pack(">I", CANCEL)))
             self._open_waiting()
 
     def _break(self, reason: str) -> None:
