@@ -13,6 +13,8 @@ import numpy as np
 from benchmarks.serving import wire
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+CONNECTIONS = 8
+"""Of an open loop, so that no limit on the streams of one holds requests back."""
 HANG = "HANG"
 HANG_S = 30.0
 """A request without an answer for this long hangs. Far beyond every timeout that checks give."""
@@ -122,8 +124,9 @@ def open_loop(address: str, requests: Sequence[bytes], arrivals: Sequence[float]
     """Sends at the times of `arrivals` (seconds) whatever became of earlier requests, and waits for all."""
 
     async def run() -> list[Answer]:
-        connection = await wire.connect(address, INFER)
-        await _ask(connection, requests, 0, None, False)  # settles the connection's settings
+        connections = [await wire.connect(address, INFER) for _ in range(CONNECTIONS)]
+        for connection in connections:
+            await _ask(connection, requests, 0, None, False)  # settles the connection's settings
         begin_ns = time.monotonic_ns() + 50_000_000
         tasks = []
         for number, arrival in enumerate(arrivals):
@@ -132,14 +135,14 @@ def open_loop(address: str, requests: Sequence[bytes], arrivals: Sequence[float]
             # Also when it is late, now and then: or sending a backlog would keep answers from being read.
             if late_ns < 0 or number % 16 == 0:
                 await asyncio.sleep(max(0, -late_ns) / 1e9)
-            tasks.append(
-                asyncio.create_task(_ask(connection, requests, number % len(requests), due_ns, False))
-            )
+            asking = _ask(connections[number % CONNECTIONS], requests, number % len(requests), due_ns, False)
+            tasks.append(asyncio.create_task(asking))
         _, pending = await asyncio.wait(tasks, timeout=HANG_S)
         for task in pending:
             task.cancel()
         answers = [await task for task in tasks]
-        connection.close()
+        for connection in connections:
+            connection.close()
         return answers
 
     return asyncio.run(run())

@@ -18,7 +18,8 @@ import hpack
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
-HEADER_TABLE_SIZE, ENABLE_PUSH, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 2, 4, 5
+HEADER_TABLE_SIZE, ENABLE_PUSH, CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 2, 3, 4, 5
+REFUSED_STREAM, CANCEL = 7, 8
 LARGEST_WINDOW = 2**31 - 1
 DEFAULT_WINDOW = 65535
 FRAME = struct.Struct(">IBI")
@@ -36,9 +37,10 @@ class Reply(NamedTuple):
 class _Stream:
     """A call that has not been answered. `unsent`: what flow control keeps back of the request."""
 
-    __slots__ = ("fields", "received", "reply", "unsent", "window")
+    __slots__ = ("fields", "received", "reply", "request", "unsent", "window")
 
-    def __init__(self, reply: asyncio.Future[Reply], window: int) -> None:
+    def __init__(self, request: bytes, reply: asyncio.Future[Reply], window: int) -> None:
+        self.request = request
         self.reply = reply
         self.window = window
         self.received = b""
@@ -59,6 +61,8 @@ class Connection(asyncio.Protocol):
         self._blocks: dict[bytes, dict[bytes, bytes]] = {}
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, _Stream] = {}
+        self._most_streams = LARGEST_WINDOW
+        self._waiting: deque[tuple[bytes, asyncio.Future[Reply]]] = deque()
         self._blocked: deque[int] = deque()
         self._next_stream = 1
         self._window = self._stream_window = DEFAULT_WINDOW
@@ -85,25 +89,30 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def call(self, request: bytes) -> asyncio.Future[Reply]:
-        """Sends at once, as far as the server's windows allow. Cancelling the future resets the stream."""
+        """Sends at once, as far as the server's limits allow. Cancelling the future resets the stream."""
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if self._broken or self._transport is None:
             reply.set_result(Reply("UNAVAILABLE", self._broken))
-            return reply
+        elif len(self._streams) >= self._most_streams:
+            self._waiting.append((request, reply))
+        else:
+            self._open(request, reply)
+        return reply
+
+    def _open(self, request: bytes, reply: asyncio.Future[Reply]) -> None:
         number, self._next_stream = self._next_stream, self._next_stream + 2
-        stream = self._streams[number] = _Stream(reply, self._stream_window)
+        stream = self._streams[number] = _Stream(request, reply, self._stream_window)
         message = b"\0" + len(request).to_bytes(4, "big") + request
         head = _frame(HEADERS, END_HEADERS, number, self._request_block)
         if len(message) <= min(self._window, stream.window, self._frame_size) and not self._blocked:
             self._window -= len(message)
-            self._transport.write(head + _frame(DATA, END_STREAM, number, message))
+            self._write(head + _frame(DATA, END_STREAM, number, message))
         else:
             stream.unsent = memoryview(message)
-            self._transport.write(head)
+            self._write(head)
             self._blocked.append(number)
             self._pump()
         reply.add_done_callback(lambda future: self._cancel(number) if future.cancelled() else None)
-        return reply
 
     def data_received(self, data: bytes) -> None:
         received = self._received
@@ -128,9 +137,7 @@ class Connection(asyncio.Protocol):
             block = _unpadded(payload, flags)
             self._head(number, block[5:] if flags & PRIORITY else block)
         elif kind == RST_STREAM:
-            self._answer(
-                number, Reply("UNAVAILABLE", b"the stream was reset: %d" % int.from_bytes(payload, "big"))
-            )
+            self._reset(number, int.from_bytes(payload, "big"))
         elif kind == WINDOW_UPDATE:
             self._widen(number, int.from_bytes(payload, "big"))
         elif kind == SETTINGS and not flags & ACK:
@@ -166,17 +173,38 @@ class Connection(asyncio.Protocol):
             message = unquote_to_bytes(stream.fields.get(b"grpc-message", b""))
         self._answer(number, Reply(status, message))
 
+    def _reset(self, number: int, code: int) -> None:
+        if code == REFUSED_STREAM and number in self._streams:
+            # The server has done nothing with it, so it is sent again, as gRPC's clients do.
+            stream = self._streams.pop(number)
+            self._waiting.append((stream.request, stream.reply))
+            asyncio.get_running_loop().call_later(0.001, self._open_waiting)
+        else:
+            self._answer(number, Reply("UNAVAILABLE", b"the stream was reset: %d" % code))
+
     def _answer(self, number: int, reply: Reply) -> None:
         stream = self._streams.pop(number, None)
         if stream is not None and not stream.reply.done():
             stream.reply.set_result(reply)
+        self._open_waiting()
+
+    def _open_waiting(self) -> None:
+        while self._waiting and len(self._streams) < self._most_streams:
+            request, reply = self._waiting.popleft()
+            if not reply.done():
+                self._open(request, reply)
 
     def _cancel(self, number: int) -> None:
         if self._streams.pop(number, None) is not None:
-            self._write(_frame(RST_STREAM, 0, number, struct.pack(">I", 8)))
+            self._write(_frame(RST_STREAM, 0, number, struct.pack(">I", CANCEL)))
+            self._open_waiting()
 
     def _break(self, reason: str) -> None:
         self._broken = self._broken or reason.encode()
+        while self._waiting:
+            _, reply = self._waiting.popleft()
+            if not reply.done():
+                reply.set_result(Reply("UNAVAILABLE", self._broken))
         for number in list(self._streams):
             self._answer(number, Reply("UNAVAILABLE", self._broken))
 
@@ -186,9 +214,12 @@ class Connection(asyncio.Protocol):
                 for stream in self._streams.values():
                     stream.window += value - self._stream_window
                 self._stream_window = value
+            elif name == CONCURRENT_STREAMS:
+                self._most_streams = value
             elif name == MAX_FRAME_SIZE:
                 self._frame_size = value
         self._write(_frame(SETTINGS, ACK, 0, b""))
+        self._open_waiting()
         self._pump()
 
     def _widen(self, number: int, increment: int) -> None:

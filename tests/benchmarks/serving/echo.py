@@ -14,7 +14,7 @@ DETAILS = "Request timeout expired, 100 % of it: \u00fcber"
 
 
 @contextlib.contextmanager
-def echo() -> Iterator[tuple[str, grpc.Server]]:
+def echo(*options: tuple[str, int]) -> Iterator[tuple[str, grpc.Server]]:
     """Its address, and itself. It refuses REFUSE with UNAVAILABLE and DETAILS, and never answers HANG."""
     ended = threading.Event()
 
@@ -25,7 +25,7 @@ def echo() -> Iterator[tuple[str, grpc.Server]]:
             ended.wait()
         return request[::-1]
 
-    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
+    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1), *options])
     handler = grpc.unary_unary_rpc_method_handler(infer)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {"ModelInfer": handler}),)

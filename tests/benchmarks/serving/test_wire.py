@@ -34,6 +34,22 @@ def test_many_calls_of_all_sizes_at_once(server: tuple[str, grpc.Server]) -> Non
     assert asyncio.run(ask()) == [wire.Reply("OK", request[::-1]) for request in requests]
 
 
+def test_no_more_streams_than_the_server_takes() -> None:
+    async def ask(address: str) -> list[wire.Reply]:
+        connection = await wire.connect(address, INFER)
+        assert (await connection.call(b"")).status == "OK"  # the settings are there
+        calls = [connection.call(b"%d" % number) for number in range(100)]
+        calls[50].cancel()
+        calls[60].cancel()
+        replies = list(await asyncio.gather(*(call for call in calls if not call.cancelled())))
+        connection.close()
+        return replies
+
+    with echo(("grpc.max_concurrent_streams", 5)) as (address, _):
+        replies = asyncio.run(ask(address))
+    assert replies == [wire.Reply("OK", (b"%d" % n)[::-1]) for n in range(100) if n not in (50, 60)]
+
+
 def test_refusal_after_refusal_keeps_code_and_details(server: tuple[str, grpc.Server]) -> None:
     async def ask() -> list[wire.Reply]:
         connection = await wire.connect(server[0], INFER)
