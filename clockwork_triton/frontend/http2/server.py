@@ -89,6 +89,7 @@ class Server:
             for connection in list(self._connections):
                 connection.end()
             await self._empty.wait()
+        self._clock.close()
 
     def _handshake_s(self, tls: ssl.SSLContext | None) -> float | None:
         return None if tls is None else self._limits.handshake_ns / 1e9
