@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 MODES = ("none", "poll", "explicit")
+GRPC_TRANSPORTS = ("grpcio", "http2")
 
 _TRUE = {"true", "1", "on", "yes"}
 _FALSE = {"false", "0", "off", "no"}
@@ -85,6 +86,12 @@ def whole(text: str, least: int, most: int) -> int:
 def control_mode(text: str) -> str:
     if text not in MODES:
         raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(MODES)}")
+    return text
+
+
+def grpc_transport(text: str) -> str:
+    if text not in GRPC_TRANSPORTS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(GRPC_TRANSPORTS)}")
     return text
 
 

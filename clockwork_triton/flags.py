@@ -34,6 +34,7 @@ class ServeOptions:
     allow_grpc: bool
     grpc_port: int
     grpc_address: str
+    grpc_transport: str
     allow_metrics: bool
     metrics_port: int
     metrics_address: str

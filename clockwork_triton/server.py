@@ -21,8 +21,10 @@ from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
 from clockwork_triton.errors import ServerError
 from clockwork_triton.flags import ServeOptions
+from clockwork_triton.frontend.allocator import keep_freed_memory
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.grpc_server import GrpcServer
+from clockwork_triton.frontend.http2_server import Http2Server
 from clockwork_triton.frontend.metrics import Metrics
 from clockwork_triton.frontend.metrics_http import MetricsServer
 from clockwork_triton.frontend.queries import ServerIdentity
@@ -48,6 +50,7 @@ class Server:
         self._options = options
         workers = worker_options(options)
         _leave_cores_to(workers)
+        keep_freed_memory()
         self._bars = ConversionBars()
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
@@ -78,7 +81,9 @@ class Server:
             default_slo_ns=slo_ns,
             strict_readiness=options.strict_readiness,
         )
-        self._grpc = GrpcServer(InferenceService(self._plane, ServerIdentity(options.id, __version__)))
+        service = InferenceService(self._plane, ServerIdentity(options.id, __version__))
+        own = options.grpc_transport == "http2"
+        self._grpc: GrpcServer | Http2Server = Http2Server(service) if own else GrpcServer(service)
         self._metrics = MetricsServer(Metrics(self._plane, self._gauges).render)
 
     async def run(self) -> int:

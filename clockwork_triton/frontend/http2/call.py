@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from clockwork_triton.frontend.http2.blocks import OK_LITERALS, metadata_literals, status_literals
@@ -38,6 +39,9 @@ class Host(Protocol):
 
     def grant(self, stream: Stream, size: int) -> None:
         """Lets the client send `size` bytes more on the stream."""
+
+    def is_open(self, stream: Stream) -> bool:
+        """The stream's end has not been sent, nor has it been reset."""
 
     def linger(self, task: asyncio.Task[None]) -> None:
         """Counts a cancelled handler among the streams until it has ended."""
@@ -213,29 +217,21 @@ class Call(Stream):
     def _end_request(self) -> None:
         raise NotImplementedError
 
-    def _decoded(self, compressed: int, message: Buffer) -> Buffer:
-        if compressed == 0:
-            return message
-        if compressed == 1:
-            return decompress(self.head.encoding, message, self.host.limits.message_bytes)
-        raise RpcError(Status.INTERNAL, f"a message begins with {compressed}, which is not a flag")
+    def _decompression(self, compressed: int, message: Buffer) -> Callable[[], bytes]:
+        """The work of making out a message whose prefix says that it is compressed. Raises RpcError."""
+        if compressed != 1:
+            raise RpcError(Status.INTERNAL, f"a message begins with {compressed}, which is not a flag")
+        return partial(decompress, self.head.encoding, message, self.host.limits.message_bytes)
 
-    def _send(self, parts: Sequence[Buffer], size: int, release: Callable[[], None] | None = None) -> None:
-        """Sends one message."""
+    def _compression_of(self, parts: Sequence[Buffer]) -> Callable[[], bytes]:
+        encoding = choose(self.head.accepts)
+        assert encoding is not None
+        return partial(compress, encoding, b"".join(parts), self._compression)
+
+    def _check_reply(self, size: int) -> None:
         limit = self.host.limits.reply_bytes
         if size > limit:
-            if release is not None:
-                release()
             raise RpcError(Status.RESOURCE_EXHAUSTED, f"Sent message larger than max ({size} vs. {limit})")
-        if self._compression:
-            encoding = choose(self.head.accepts)
-            assert encoding is not None
-            data = compress(encoding, b"".join(parts), self._compression)
-            if release is not None:
-                release()
-            self.host.sender.message(self, True, (data,), len(data))
-        else:
-            self.host.sender.message(self, False, parts, size, release)
 
     def _succeed(self) -> None:
         """Ends the call with OK."""
@@ -278,8 +274,8 @@ class Call(Stream):
     # Messages out of bytes.
 
     def _receive_message(self, data: bytes, start: int, stop: int) -> int:
-        partial = self.partial
-        if partial is None:
+        half = self.partial
+        if half is None:
             if stop - start >= PREFIX_BYTES:
                 compressed, size = PREFIX.unpack_from(data, start)
                 end: int = start + PREFIX_BYTES + size
@@ -287,17 +283,17 @@ class Call(Stream):
                     check_size(size, self.host.limits.message_bytes)
                     self._take_message(compressed, data[start + PREFIX_BYTES : end])
                     return end
-            partial = self.partial = PartialMessage(self.host.limits.message_bytes)
-        start = partial.feed(data, start, stop)
-        if partial.complete:
+            half = self.partial = PartialMessage(self.host.limits.message_bytes)
+        start = half.feed(data, start, stop)
+        if half.complete:
             self._finish_partial()
         return start
 
     def _finish_partial(self) -> None:
-        partial = self.partial
-        assert partial is not None
+        whole = self.partial
+        assert whole is not None
         self._drop_partial()
-        self._take_message(partial.compressed, partial.take())
+        self._take_message(whole.compressed, whole.take())
 
     def _drop_partial(self) -> None:
         self.partial = None

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Timer(Protocol):
@@ -22,10 +25,15 @@ class Clock(Protocol):
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
 
+    def offload(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Runs `work`, which takes long and touches nothing else, beside the loop, one after the other."""
+
 
 class LoopClock:
     def __init__(self, loop: asyncio.AbstractEventLoop, now_ns: Callable[[], int]) -> None:
         self._loop = loop
+        # One thread: what it takes from the loop's core is bounded. It is only started if it is needed.
+        self._worker = ThreadPoolExecutor(1, "http2-compression")
         self.now_ns = now_ns
 
     def call_soon(self, callback: Callable[[], None]) -> None:
@@ -39,3 +47,9 @@ class LoopClock:
             # Most handlers are soon done or soon wait for the engine: no turn of the loop in between.
             return asyncio.Task(coroutine, loop=self._loop, eager_start=True)
         return self._loop.create_task(coroutine)
+
+    def offload(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return self._loop.run_in_executor(self._worker, work)
+
+    def close(self) -> None:
+        self._worker.shutdown(wait=False, cancel_futures=True)

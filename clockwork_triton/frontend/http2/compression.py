@@ -7,6 +7,9 @@ import zlib
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.inference import Buffer
 
+LONG_BYTES = 1 << 10
+"""Messages from here on may take a millisecond, and so go to a thread: a kilobyte can become a megabyte."""
+
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 

@@ -13,7 +13,9 @@ from clockwork_triton.frontend.http2.connection import Connection
 from clockwork_triton.frontend.http2.limits import Limits, RequestMemory
 from clockwork_triton.frontend.http2.service import Service
 
-_READ_BYTES = 256 << 10
+_READ_BYTES = 64 << 10
+"""What one client can have done before the others' turn: a thousand small requests. All but the beginning of
+a large message is read in one piece all the same."""
 _BACKLOG = 1024
 
 
@@ -89,6 +91,7 @@ class Server:
             for connection in list(self._connections):
                 connection.end()
             await self._empty.wait()
+        self._clock.close()
 
     def _handshake_s(self, tls: ssl.SSLContext | None) -> float | None:
         return None if tls is None else self._limits.handshake_ns / 1e9

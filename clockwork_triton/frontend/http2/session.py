@@ -159,6 +159,9 @@ class Session:
             stream.recv_left += size
             self.sender.control(frames.window_update(stream.id, size))
 
+    def is_open(self, stream: Stream) -> bool:
+        return self.streams.get(stream.id) is stream
+
     def linger(self, task: asyncio.Task[None]) -> None:
         self._lingering.add(task)
         task.add_done_callback(self._lingering.discard)

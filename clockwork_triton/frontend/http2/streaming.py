@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from clockwork_triton.frontend.http2.call import Call, Host
+from clockwork_triton.frontend.http2.compression import LONG_BYTES
 from clockwork_triton.frontend.http2.head import RequestHead
 from clockwork_triton.frontend.http2.message import PREFIX_BYTES
 from clockwork_triton.frontend.http2.status import RpcError, Status
@@ -49,24 +50,41 @@ class StreamCall(Call):
         compressed, request = self._inbox.popleft()
         self._unread -= len(request) + PREFIX_BYTES
         self._make_room()
-        return self._decoded(compressed, request) if compressed else request
+        if not compressed:
+            return request
+        work = self._decompression(compressed, request)
+        return work() if len(request) < LONG_BYTES else await self.host.clock.offload(work)
 
     def send(self, message: bytes) -> None:
         """One reply, queued if need be: to be called by those that answer from callbacks. Raises RpcError if
         it is too long."""
-        if not self.done:
-            self._send((message,), len(message))
+        self.send_parts((message,))
 
     def send_parts(self, parts: Sequence[Buffer], release: Callable[[], None] | None = None) -> None:
-        """As `UnaryCall.reply_parts`, for one of many replies."""
-        if not self.done:
-            self._send(parts, sum(map(len, parts)), release)
-        elif release is not None:
-            release()
+        """As `UnaryCall.reply_parts`, for one of many replies; compressed here and now if it is to be."""
+        try:
+            if not self.done:
+                size = sum(map(len, parts))
+                self._check_reply(size)
+                if not self._compression:
+                    lent, release = release, None
+                    self.host.sender.message(self, False, parts, size, lent)
+                else:
+                    packed = self._compression_of(parts)()
+                    self.host.sender.message(self, True, (packed,), len(packed))
+        finally:
+            if release is not None:
+                release()
 
     async def write(self, message: bytes) -> None:
-        """One reply; waits while the client is slow to take them."""
-        self.send(message)
+        """One reply; waits while the client is slow to take them. One writer at a time."""
+        if self._compression and len(message) >= LONG_BYTES and not self.done:
+            self._check_reply(len(message))
+            packed = await self.host.clock.offload(self._compression_of((message,)))
+            if not self.done:
+                self.host.sender.message(self, True, (packed,), len(packed))
+        else:
+            self.send(message)
         await self.room()
 
     async def room(self) -> None:

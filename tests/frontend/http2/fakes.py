@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import hpack
@@ -59,6 +60,22 @@ class FakeClock:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(coroutine)
+
+    def offload(self, work: Callable[[], Any]) -> Any:
+        """Does it in the next turn."""
+        try:
+            future: Any = asyncio.get_running_loop().create_future()
+        except RuntimeError:
+            future = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except Exception as error:
+                future.set_exception(error)
+
+        self.call_soon(run)
+        return future
 
     def turn(self) -> None:
         while self._soon:

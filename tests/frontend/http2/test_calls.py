@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import zlib
 from base64 import b64encode
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ from clockwork_triton.frontend.http2.errors import ErrorCode
 from clockwork_triton.frontend.http2.limits import Limits
 from clockwork_triton.frontend.http2.service import Service
 from clockwork_triton.frontend.http2.status import Status
+from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.unary import UnaryCall
 from tests.frontend.http2.fakes import Client, data, message, raw_data
 from tests.frontend.http2.services import ASYNC, FAILS, HELD, STREAM, Echo
@@ -283,6 +285,59 @@ def test_replies_are_compressed_for_clients_that_take_it(
     assert inflated == b"text " * 100 + b"end"
     assert next(f for f in client.frames if f.kind == "DATA").payload[0] == 1
     assert released == [True]
+
+
+def test_long_compression_happens_beside_the_loop(echo: Echo, client: Client) -> None:
+    packed = gzip.compress(os.urandom(5000))
+    started = client.headers(1, (":path", HELD), ("grpc-encoding", "gzip"), ("grpc-accept-encoding", "gzip"))
+    turned: list[int] = []
+    client.clock.call_soon(lambda: turned.append(len(echo.held)))
+    client.send(started + raw_data(1, message(packed, 1)))
+    # The callback above ran before the one that hands the request over.
+    assert turned == [0]
+    request, call = echo.held[0]
+    assert len(request) == 5000
+    call.compress_replies(1)
+    call.reply(request)
+    assert not client.answer(1).ended
+    client.clock.turn()
+    assert gzip.decompress(client.answer(1).messages[0]) == request
+
+
+def test_what_is_compressed_for_a_call_that_is_gone_is_dropped(echo: Echo, client: Client) -> None:
+    client.call(1, b"x", (":path", HELD), ("grpc-accept-encoding", "gzip"))
+    echo.held[0][1].compress_replies(1)
+    echo.held[0][1].reply(bytes(5000))
+    client.connection.session.reset(1, ErrorCode.CANCEL)
+    client.clock.turn()
+    assert client.answer(1).messages == []
+    packed = gzip.compress(os.urandom(5000))
+    head = client.headers(3, (":path", HELD), ("grpc-encoding", "gzip"))
+    client.clock.call_soon(lambda: client.connection.session.reset(3, ErrorCode.CANCEL))
+    client.send(head + raw_data(3, message(packed, 1)))
+    assert len(echo.held) == 1
+
+
+def test_streams_compress_both_ways(echo: Echo) -> None:
+    async def run() -> None:
+        async def squeeze(call: StreamCall) -> None:
+            call.compress_replies(1)
+            async for request in call:
+                await call.write(bytes(request))
+                call.send(bytes(request))
+
+        echo.service.stream(b"/test.Echo/Squeeze", squeeze)
+        client = Client(echo.service)
+        contents = [b"small", os.urandom(5000), b"text " * 10_000]
+        bodies = b"".join(message(gzip.compress(content), 1) for content in contents)
+        changes = (("grpc-encoding", "gzip"), ("grpc-accept-encoding", "gzip"))
+        client.send(client.headers(1, (":path", "/test.Echo/Squeeze"), *changes) + raw_data(1, bodies))
+        await settle(client)
+        found = [gzip.decompress(packed) for packed in client.answer(1).messages]
+        assert found == [content for content in contents for _ in range(2)]
+        assert client.answer(1).trailers == {"grpc-status": "0"}
+
+    asyncio.run(run())
 
 
 def test_replies_are_plain_for_clients_that_take_nothing_else(echo: Echo, client: Client) -> None:
