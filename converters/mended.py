@@ -1,4 +1,7 @@
-"""Operators that TVM's importer gets wrong or slow, in Relax of our own."""
+"""Operators that TVM's importer gets wrong or slow, in Relax of our own.
+
+Slow are those that it makes kernels of on the spot: these are opaque to what follows.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
 from converters.request import ConversionError
 
@@ -18,15 +21,60 @@ def mended(op: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any
     return mend(inputs, attributes) if mend else None
 
 
+def _known(expression: Any) -> np.ndarray[Any, Any] | None:
+    return expression.value.numpy() if isinstance(expression, tvm.ir.GenericConst) else None
+
+
 def _gather(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
-    """By constant indices, made non-negative here: TVM's importer does that with three operators, each of
-    which FoldConstant compiles and runs, which takes seconds for an unrolled layer."""
+    """From an axis of known size, where negative indices count from its end. TVM's importer computes even
+    known indices with three operators, each of which FoldConstant compiles and runs."""
     data, indices = inputs[:2]
-    if not isinstance(indices, tvm.ir.GenericConst) or not isinstance(data.ty, relax.TensorType):
+    axis = int(attributes.get("axis", 0))
+    if not isinstance(data.ty, relax.TensorType) or not isinstance(data.ty.shape[axis], tirx.IntImm):
         return None
-    axis = attributes.get("axis", 0)
-    known = indices.value.numpy().astype(np.int64) % int(data.ty.shape[axis])
-    return relax.op.take(data, relax.const(known), axis, mode="fast")
+    size = int(data.ty.shape[axis])
+    known = _known(indices)
+    if known is not None:
+        return relax.op.take(data, relax.const(known.astype(np.int64) % size), axis, mode="fast")
+    zero, end = (relax.const(value, str(indices.ty.dtype)) for value in (0, size))
+    places = relax.op.where(relax.op.less(indices, zero), relax.op.add(indices, end), indices)
+    return relax.op.take(data, places, axis, mode="fast")
+
+
+def _clip(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+    """Between bounds that are known. A bound that is NaN is none."""
+    data = inputs[0]
+    if str(data.ty.dtype) != "float32":
+        return None
+    bounds = []
+    for position, (name, open_end) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
+        given: Any = attributes.get(name, open_end)
+        if len(inputs) > position and inputs[position] is not None:
+            given = _known(inputs[position])
+        if given is None:
+            return None
+        bound = float(np.asarray(given).reshape(()))
+        bounds.append(open_end if np.isnan(bound) else bound)
+    return relax.op.clip(data, *map(relax.prim_value, bounds))
+
+
+def _pad(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+    """With a constant, around axes of which none is cut."""
+    data = inputs[0]
+    widths = _known(inputs[1]) if len(inputs) > 1 else np.asarray(attributes["pads"])
+    value = _known(inputs[2]) if len(inputs) > 2 and inputs[2] is not None else attributes.get("value", 0.0)
+    if widths is None or value is None or attributes.get("mode", b"constant") != b"constant":
+        return None
+    axes: Any = np.arange(data.ty.ndim)
+    if len(inputs) > 3 and inputs[3] is not None:
+        axes = _known(inputs[3])
+    if str(data.ty.dtype) != "float32" or axes is None or widths.min(initial=0) < 0:
+        return None
+    around = np.zeros((data.ty.ndim, 2), np.int64)
+    around[axes % data.ty.ndim] = widths.reshape(2, -1).T
+    return relax.op.nn.pad(
+        data, around.reshape(-1).tolist(), "constant", float(np.asarray(value).reshape(()))
+    )
 
 
 def _is_inf(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
@@ -49,7 +97,9 @@ def _mod(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
 
 
 _MENDED: Mapping[str, Callable[[Sequence[Any], Mapping[str, Any]], Any]] = {
+    "Clip": _clip,
     "Gather": _gather,
     "IsInf": _is_inf,
     "Mod": _mod,
+    "Pad": _pad,
 }

@@ -28,12 +28,12 @@ from converters.schedules.cpu.pooling import Pooling
 from converters.schedules.cpu.views import View, contiguous, views_of
 from converters.schedules.machine import Machine
 from converters.schedules.network import ops
-from converters.schedules.network.graph import Shape
+from converters.schedules.network.graph import Tensor
 from converters.schedules.network.layout import Block, BlockedAverage, BlockedShuffle, Unblock
 from converters.schedules.network.program import Fused
 
 VIEWS = (ops.Transpose, ops.Broadcast, ops.Slice, ops.Concat, Block, Unblock)
-ANCHORS = (*VIEWS, Convolution, Depthwise, Pooling, BlockedAverage, BlockedShuffle, ops.Matmul)
+ANCHORS = (*VIEWS, Convolution, Depthwise, Pooling, BlockedAverage, BlockedShuffle, ops.Gather, ops.Matmul)
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ def is_anchor(op: object) -> bool:
     return isinstance(op, ANCHORS)
 
 
-def lower(op: Any, inputs: Sequence[Shape], outputs: Sequence[Shape], machine: Machine) -> Lowered:
+def lower(op: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor], machine: Machine) -> Lowered:
     """The kernel of a fused operation, or of one that fuses with nothing."""
     kernel = Kernel(machine)
-    sources = [kernel.parameter(shape, name="in") for shape in inputs]
-    targets = [kernel.parameter(shape, name="out") for shape in outputs]
+    sources = [kernel.parameter(tensor.shape, tensor.dtype, "in") for tensor in inputs]
+    targets = [kernel.parameter(tensor.shape, tensor.dtype, "out") for tensor in outputs]
     if isinstance(op, ops.Pad):
-        padding.emit(kernel, op, inputs[0], outputs[0], sources[0], targets[0])
+        padding.emit(kernel, op, inputs[0].shape, outputs[0].shape, sources[0], targets[0])
         return Lowered(kernel.finish(), ())
     assert isinstance(op, Fused)
     return _Lowering(kernel, op, sources, targets).run()
@@ -90,10 +90,10 @@ class _Lowering:
         elif isinstance(anchor, ops.Matmul):
             scratch = self._matmul(anchor)
         else:
-            self._blocked(Epilogue(kernel, self.program, self.operands, self.results))
+            self._others(Epilogue(kernel, self.program, self.operands, self.results))
         return Lowered(kernel.finish(), scratch)
 
-    def _blocked(self, sink: Epilogue) -> None:
+    def _others(self, sink: Epilogue) -> None:
         kernel, shape = self.kernel, self.program.shape
         match self.anchor:
             case Convolution() as conv:
@@ -106,6 +106,8 @@ class _Lowering:
                 channels.emit_average(kernel, count, size, shape, self.anchored[0], sink)
             case BlockedShuffle(count, groups):
                 channels.emit_shuffle(kernel, count, groups, shape, self.anchored[0], sink)
+            case ops.Gather(axis):
+                movement.emit_gather(kernel, axis, self.anchored[0], self.anchored[1], sink)
             case other:
                 raise AssertionError(f"no kernel for {other}")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from tvm import tirx
+
 from converters.schedules.cpu.elements import Operand
-from converters.schedules.cpu.kernel import Expr, Kernel, Sink, splat
+from converters.schedules.cpu.kernel import Buffer, Expr, Kernel, Sink, splat
 from converters.schedules.cpu.shuffles import transposed
 from converters.schedules.cpu.tiles import runs
 
@@ -58,3 +60,19 @@ def _swap(kernel: Kernel, shape: Shape, near: int, source: Operand, sink: Sink) 
                     for j, vector in enumerate(transposed(kernel, vectors)[: along.size]):
                         index[near], index[-1] = column + j, row
                         sink(vector, tuple(index), across.size)
+
+
+def emit_gather(kernel: Kernel, axis: int, data: Buffer, indices: Buffer, sink: Sink) -> None:
+    """numpy.take along an axis that is not the last."""
+    lanes = kernel.lanes
+    shape = [int(dim) for dim in data.shape]
+    with ExitStack() as loops:
+        outer = [loops.enter_context(kernel.loop(extent, name="i")) for extent in shape[:axis]]
+        places = [loops.enter_context(kernel.loop(int(dim), name="j")) for dim in indices.shape]
+        source = kernel.bind(tirx.Cast("int32", kernel.load(indices, places)))
+        inner = [loops.enter_context(kernel.loop(extent, name="k")) for extent in shape[axis + 1 : -1]]
+        for run in runs(shape[-1], lanes):
+            with kernel.loop(run.count, name="v") as number:
+                last = run.begin + number * lanes
+                value = kernel.load(data, (*outer, source, *inner, last), lanes, run.size)
+                sink(value, (*outer, *places, *inner, last), run.size)

@@ -24,19 +24,22 @@ def lower_convolution(to: _Layouts, node: Node) -> Tensor:
     _, filters, *output = node.output.shape
     op = node.op
     window = Window(tuple(spatial), tuple(output), weight.shape[2:], op.strides, op.dilations, op.pads)
-    bias = np.zeros(filters, np.float32) if not rest else rest[0].data
-    assert bias is not None
+    bias = rest[0] if rest else Tensor.constant(np.zeros(filters, np.float32))
     shape = (batch, -(-filters // lanes), *output, lanes)
-    packed_bias = Tensor.constant(_in_vectors(bias, lanes))
+    start = to.packed(bias, "vectors", lambda values: _in_vectors(values, lanes))
     if op.groups == channels == filters:
-        taps = _in_vectors(weight.data.reshape(filters, -1), lanes)
-        taps = np.ascontiguousarray(np.moveaxis(taps, 1, 2)).reshape(shape[1], *window.kernel, lanes)
-        inputs = [to.blocked(data), Tensor.constant(taps), packed_bias]
-        return to.emit(Depthwise(batch, shape[1], window), inputs, shape)
+        taps = to.packed(weight, "taps", lambda values: _taps(values, lanes))
+        return to.emit(Depthwise(batch, shape[1], window), [to.blocked(data), taps, start], shape)
     blocked = to.is_blocked(data) or channels >= lanes
     conv = Convolution.of(batch, channels, filters, op.groups, window, lanes, blocked=blocked)
-    packed = Tensor.constant(pack(weight.data, conv, channels, filters, op.groups, lanes))
-    return to.emit(conv, [to.blocked(data) if blocked else to.plain(data), packed, packed_bias], shape)
+    packed = to.packed(weight, conv, lambda values: pack(values, conv, op.groups, lanes))
+    return to.emit(conv, [to.blocked(data) if blocked else to.plain(data), packed, start], shape)
+
+
+def _taps(weight: Array, lanes: int) -> Array:
+    """[C, 1, *kernel] as [C/v, *kernel, v]."""
+    split = _in_vectors(weight[:, 0], lanes)
+    return np.ascontiguousarray(np.moveaxis(split, 1, -1))
 
 
 def _in_vectors(values: Array, lanes: int) -> Array:
@@ -46,7 +49,7 @@ def _in_vectors(values: Array, lanes: int) -> Array:
     return padded.reshape(-1, lanes, *values.shape[1:])
 
 
-def pack(weight: Array, conv: Convolution, channels: int, filters: int, groups: int, lanes: int) -> Array:
+def pack(weight: Array, conv: Convolution, groups: int, lanes: int) -> Array:
     """[K, C/groups, *kernel] as the kernel reads it: [K/v, input blocks, *kernel, v in or 1, v out].
 
     A block of output channels that belong to several groups multiplies the inputs of them all, with zeros
@@ -55,7 +58,8 @@ def pack(weight: Array, conv: Convolution, channels: int, filters: int, groups: 
     spread = np.zeros(
         (conv.groups * conv.out_blocks * lanes, conv.in_channels, *weight.shape[2:]), np.float32
     )
-    per_group, own = filters // groups, weight.shape[1]
+    filters, own = weight.shape[:2]
+    per_group = filters // groups
     if groups == 1:
         spread[:filters] = weight
     else:

@@ -7,6 +7,7 @@ last block is filled up with lanes whose values nothing depends on.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,13 @@ def block(data: Array, lanes: int) -> Array:
     return np.ascontiguousarray(np.moveaxis(split, 2, -1))
 
 
+def pack_columns(matrix: Array, lanes: int) -> Array:
+    """[..., K, N] with leading extents of 1 as [N/v, K, v], filled up with zeros."""
+    depth, columns = matrix.shape[-2:]
+    whole = np.pad(matrix.reshape(depth, columns), [(0, 0), (0, -columns % lanes)])
+    return np.ascontiguousarray(whole.reshape(depth, -1, lanes).transpose(1, 0, 2))
+
+
 def assign_layouts(network: Network, lanes: int) -> Network:
     return _Layouts(network, lanes).run()
 
@@ -76,6 +84,7 @@ class _Layouts(Builder):
         self._plain: dict[Tensor, Tensor] = {tensor: tensor for tensor in source.inputs}
         self._blocked: dict[Tensor, Tensor] = {}
         self._channels_last: dict[Tensor, Tensor] = {}
+        self._packed: dict[tuple[Tensor, Hashable], Tensor] = {}
 
     def run(self) -> Network:
         for node in self._source.nodes:
@@ -131,6 +140,14 @@ class _Layouts(Builder):
         self._blocked[tensor] = result
         return result
 
+    def packed(self, constant: Tensor, how: Hashable, pack: Callable[[Array], Array]) -> Tensor:
+        """A constant in another form, which nodes that share it share."""
+        key = constant, how
+        if key not in self._packed:
+            assert constant.data is not None
+            self._packed[key] = Tensor.constant(pack(constant.data))
+        return self._packed[key]
+
     def _keep(self, node: Node) -> None:
         inputs = tuple(map(self.plain, node.inputs))
         self.nodes.append(Node(node.op, inputs, node.outputs))
@@ -167,12 +184,7 @@ class _Layouts(Builder):
         left, right = node.inputs
         if right.data is None or any(n != 1 for n in right.shape[:-2]) or node.op.right is not None:
             return False
-        matrix: Array = right.data.reshape(right.shape[-2:])
-        fill = -matrix.shape[1] % self.lanes
-        if fill:
-            matrix = np.pad(matrix, [(0, 0), (0, fill)])
-        packed = matrix.reshape(matrix.shape[0], -1, self.lanes).transpose(1, 0, 2)
-        weight = Tensor.constant(np.ascontiguousarray(packed, np.float32))
+        weight = self.packed(right, "columns", lambda matrix: pack_columns(matrix, self.lanes))
         op = ops.Matmul(node.op.left, ops.PACKED, node.op.output)
         self.nodes.append(Node(op, (self.plain(left), weight), node.outputs))
         self._plain[node.output] = node.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -120,13 +121,14 @@ class Pad:
 
 @dataclass(frozen=True)
 class Gather:
-    """data, indices (int32 or int64, in range): numpy.take."""
+    """Data and indices (int32 or int64, in range) along an axis that is not the last: numpy.take."""
 
     axis: int
 
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """A Relax call; the node's inputs are the tensors among its arguments, in order."""
+    """A Relax call of `arguments`; the node's inputs are the tensors among these, in order."""
 
     call: Any
+    arguments: Sequence[Any]

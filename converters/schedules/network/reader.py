@@ -28,6 +28,7 @@ class Reader:
         self.bound: dict[Tensor, Any] = {}
         self._builder = Builder()
         self._values: dict[Any, Any] = {}
+        self._constants: dict[tuple[int, tuple[int, ...], str], Tensor] = {}
         for parameter in main.params:
             self._values[parameter] = self._bind(parameter)
         inputs = tuple(self._values[parameter] for parameter in main.params)
@@ -54,6 +55,8 @@ class Reader:
         """A Tensor, or a tuple of what this returns."""
         if isinstance(expression, relax.Var):
             return self._values[expression]
+        if isinstance(expression, relax.ShapeExpr):
+            return expression
         if isinstance(expression, tvm.ir.GenericConst):
             return self._constant(expression)
         if isinstance(expression, relax.Tuple):
@@ -68,16 +71,31 @@ class Reader:
         shape, dtype = _type(expression.ty)
         if dtype not in NUMPY_DTYPES or not isinstance(expression.value, tvm.runtime.Tensor):
             return self._bind(expression)
-        return Tensor(shape, dtype, np.from_dlpack(tvm_ffi.from_dlpack(expression.value)))
+        data = np.from_dlpack(tvm_ffi.from_dlpack(expression.value))
+        # The same memory is the same tensor, and is packed once.
+        key = data.ctypes.data, shape, dtype
+        return self._constants.setdefault(key, Tensor(shape, dtype, data))
 
     def _call(self, call: Any) -> Any:
-        inputs = tuple(tensor for argument in call.args for tensor in self._tensors(argument))
+        if call.op.name == "relax.shape_of":
+            return relax.ShapeExpr(_type(call.args[0].ty)[0])
+        if call.op.name == "relax.shape_to_tensor":
+            values = self._read(call.args[0]).values
+            return Tensor.constant(np.array([int(value) for value in values], np.int64))
+        arguments = [self._shape(argument) for argument in call.args]
+        inputs = tuple(tensor for argument in arguments for tensor in self._tensors(argument))
         outputs = tuple(Tensor(*_type(ty)) for ty in _fields(call.ty))
         results = self._translated(call, inputs, outputs)
         if results is None:
-            self._builder.nodes.append(Node(ops.Foreign(call), inputs, outputs))
+            self._builder.nodes.append(Node(ops.Foreign(call, arguments), inputs, outputs))
             results = outputs
         return results if isinstance(call.ty, relax.TupleType) else results[0]
+
+    def _shape(self, argument: Any) -> Any:
+        """A shape that was computed, as the numbers that it is."""
+        if isinstance(argument, relax.Var) and isinstance(self._values[argument], relax.ShapeExpr):
+            return self._values[argument]
+        return argument
 
     def _translated(
         self, call: Any, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]

@@ -60,9 +60,9 @@ class _Writer:
 
     def _node(self, node: Node) -> None:
         match node.op:
-            case ops.Foreign(call):
+            case ops.Foreign(call, given):
                 inputs = iter(node.inputs)
-                arguments = [self._argument(argument, inputs) for argument in call.args]
+                arguments = [self._argument(argument, inputs) for argument in given]
                 result = relax.Call(call.op, arguments, call.attrs, call.ty_args)
                 self._bind(node.outputs, self._builder.emit(result), isinstance(call.ty, relax.TupleType))
             case ops.Reshape():
@@ -84,10 +84,9 @@ class _Writer:
         return argument
 
     def _kernel(self, node: Node) -> None:
-        shapes = [tensor.shape for tensor in node.inputs], [tensor.shape for tensor in node.outputs]
-        key = (node.op, *map(tuple, shapes))
+        key = (node.op, *((tensor.shape, tensor.dtype) for tensor in (*node.inputs, *node.outputs)))
         if key not in self._kernels:
-            lowered = lower(node.op, *shapes, self._machine)
+            lowered = lower(node.op, node.inputs, node.outputs, self._machine)
             name = self._builder.add_func(lowered.func, kernel_name(node))
             self._kernels[key] = lowered, name
         lowered, name = self._kernels[key]
@@ -103,4 +102,4 @@ class _Writer:
 
 
 def _constant(data: Array) -> Any:
-    return relax.const(np.ascontiguousarray(data), str(data.dtype))
+    return relax.const(np.asarray(data, order="C"), str(data.dtype))

@@ -72,11 +72,27 @@ def _pad(builder: Builder, call: Arguments) -> Tensor | None:
 
 
 def _take(builder: Builder, call: Arguments) -> Tensor | None:
+    """Of known places that lie evenly, a slice."""
     data, indices = call.inputs
     axis = call.attrs.axis
-    if axis is None or indices.dtype not in ("int32", "int64") or data.data is None or indices.data is None:
+    if axis is None or indices.dtype not in ("int32", "int64"):
         return None
-    return Tensor.constant(data.data.take(indices.data, int(axis)))
+    axis = int(axis) % data.rank
+    if indices.data is None:
+        if str(call.attrs.mode) != "fast" or data.dtype != "float32" or axis == data.rank - 1:
+            return None
+        return builder.emit(ops.Gather(axis), [data, indices], call.output.shape)
+    places = indices.data.reshape(-1)
+    if data.data is not None:
+        return Tensor.constant(data.data.take(indices.data, axis))
+    steps = np.diff(places)
+    stride = int(steps[0]) if steps.size else 1
+    if data.dtype != "float32" or places[0] < 0 or stride < 1 or np.any(steps != stride):
+        return None
+    begins, strides = [0] * data.rank, [1] * data.rank
+    begins[axis], strides[axis] = int(places[0]), stride
+    shape = (*data.shape[:axis], places.size, *data.shape[axis + 1 :])
+    return builder.reshape(builder.slice(data, begins, strides, shape), call.output.shape)
 
 
 def _dropout(builder: Builder, call: Arguments) -> tuple[Tensor, ...]:
