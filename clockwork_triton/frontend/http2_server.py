@@ -8,13 +8,14 @@ from contextlib import aclosing
 from typing import Any
 
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler
 from clockwork_triton.frontend.http2.limits import Limits
 from clockwork_triton.frontend.http2.server import Server
 from clockwork_triton.frontend.http2.service import Service
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.unary import AsyncUnaryCall
-from clockwork_triton.frontend.service import Call, InferenceService, StreamHandler, UnaryHandler
+from clockwork_triton.frontend.service import InferenceService
 from clockwork_triton.inference import Buffer
 
 STATUS = {
@@ -37,7 +38,7 @@ class Http2Server:
     ) -> None:
         table = Service()
         for path, unary in service.unary.items():
-            table.unary(path.encode(), _unary(unary))
+            table.unary(path.encode(), _unary(unary, service.reads_metadata))
         for path, stream in service.streams.items():
             table.stream(path.encode(), _stream(stream))
         # Arrivals and deadlines are then on the data plane's clock.
@@ -58,10 +59,13 @@ class Http2Server:
         await self._server.stop(grace or 0)
 
 
-def _unary(handler: UnaryHandler) -> Callable[[Buffer, AsyncUnaryCall], Coroutine[Any, Any, bytes]]:
+def _unary(
+    handler: UnaryHandler, reads_metadata: bool
+) -> Callable[[Buffer, AsyncUnaryCall], Coroutine[Any, Any, bytes]]:
     async def handle(request: Buffer, call: AsyncUnaryCall) -> bytes:
+        metadata = call.metadata() if reads_metadata else ()
         try:
-            return await handler(request, Call(call.arrival_ns, call.deadline_ns))
+            return await handler(request, Call(call.arrival_ns, call.deadline_ns, metadata))
         except ServerError as error:
             raise _rpc_error(error) from None
 
