@@ -1,10 +1,8 @@
-"""What a person at the terminal sees: log lines, the progress of conversions, the table of models."""
+"""What a person at the terminal sees: the progress of conversions, the table of models."""
 
 from __future__ import annotations
 
 import logging
-import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,19 +15,6 @@ from rich.table import Table
 from converters.request import Progress
 
 log = logging.getLogger(__name__)
-
-
-class TritonFormatter(logging.Formatter):
-    """Triton's default line: `I0520 20:03:25.829575 3355 model.py:441] "message"`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        when = time.strftime("%m%d %H:%M:%S", time.gmtime(record.created))
-        micros = int(record.created * 1e6) % 1_000_000
-        text = record.getMessage()
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        letter = {"WARNING": "W", "ERROR": "E", "CRITICAL": "E"}.get(record.levelname, "I")
-        return f'{letter}{when}.{micros:06d} {os.getpid()} {record.filename}:{record.lineno}] "{text}"'
 
 
 @dataclass(frozen=True)
@@ -104,16 +89,3 @@ def show_models(rows: Sequence[ModelRow]) -> None:
             "" if row.weight_bytes is None else f"{row.weight_bytes / 2**20:.1f}",
         )
     Console(stderr=True, width=None if Console(stderr=True).is_terminal else 140).print(table)
-
-
-def configure_logging(verbose: int, info: bool = True, warning: bool = True, error: bool = True) -> None:
-    """Root logging to standard error in Triton's format; `verbose` above 0 shows debug lines too."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(TritonFormatter())
-    levels = [(True, logging.CRITICAL), (error, logging.ERROR), (warning, logging.WARNING)]
-    level = logging.CRITICAL
-    for wanted, each in [*levels, (info, logging.INFO), (verbose > 0, logging.DEBUG)]:
-        if not wanted:
-            break
-        level = each
-    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -21,6 +21,9 @@ class Code(Enum):
 TIMEOUT_EXPIRED = "Request timeout expired"
 """The message, with UNAVAILABLE, of a request that is refused because it cannot make its deadline."""
 
+QUEUE_FULL = "Exceeds maximum queue size"
+"""The message, with UNAVAILABLE, behind the request's id, where as many wait as the model's policy allows."""
+
 
 class ServerError(Exception):
     """A failure with a code and a message in the words a Triton client expects.
@@ -33,6 +36,10 @@ class ServerError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class ExecutionError(ServerError):
+    """A request that was in order and failed all the same: refused for its deadline, or by the device."""
 
 
 def printable(text: str) -> str:

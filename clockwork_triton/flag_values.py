@@ -115,6 +115,11 @@ def backend_setting(text: str) -> BackendSetting:
     return BackendSetting(backend, key, value)
 
 
+def milliseconds(text: str) -> int:
+    """A whole number that gRPC can hold."""
+    return whole(text, 0, (1 << 31) - 1)
+
+
 def _number(text: str, least: float, most: float, unit: str) -> float:
     try:
         value = float(text)

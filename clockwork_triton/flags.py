@@ -10,6 +10,7 @@ from typing import Any
 
 from clockwork_triton.flag_table import FLAGS, Effect, Flag
 from clockwork_triton.flag_values import BackendSetting, boolean, level
+from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.repository.completion import DEFAULT_MAX_BATCH_SIZE
 
 _BATCH_SETTING = "default-max-batch-size"
@@ -35,6 +36,29 @@ class ServeOptions:
     grpc_port: int
     grpc_address: str
     grpc_transport: str
+    reuse_grpc_port: bool
+    grpc_use_ssl: bool
+    grpc_use_ssl_mutual: bool
+    grpc_server_cert: Path | None
+    grpc_server_key: Path | None
+    grpc_root_cert: Path | None
+    grpc_infer_response_compression_level: str
+    grpc_keepalive_time: int
+    grpc_keepalive_timeout: int
+    grpc_keepalive_permit_without_calls: bool
+    grpc_http2_max_pings_without_data: int
+    grpc_http2_min_recv_ping_interval_without_data: int
+    grpc_http2_max_ping_strikes: int
+    grpc_max_connection_age: int
+    grpc_max_connection_age_grace: int
+    grpc_restricted_protocol: tuple[dict[str, Restriction], ...]
+    allow_http: bool
+    http_port: int
+    http_address: str
+    http_max_input_size: int
+    http_restricted_api: tuple[dict[str, Restriction], ...]
+    reuse_http_port: bool
+    allow_client_shm: bool
     allow_metrics: bool
     metrics_port: int
     metrics_address: str
@@ -42,6 +66,11 @@ class ServeOptions:
     log_info: bool
     log_warning: bool
     log_error: bool
+    log_format: str
+    log_file: str
+    metrics_config: tuple[tuple[str, str], ...]
+    trace_config: tuple[tuple[str, str], ...]
+    cache_config: int | None
     default_slo_ms: float | None
     device: tuple[str, ...]
     device_memory: int
@@ -105,6 +134,11 @@ def _check(parser: argparse.ArgumentParser, given: dict[str, Any], policies: Seq
                 level(setting.value)
             except argparse.ArgumentTypeError as error:
                 parser.error(f"--backend-config: '{setting}': {error}")
+    if given["grpc_use_ssl"] or given["grpc_use_ssl_mutual"]:
+        if not (given["grpc_server_cert"] and given["grpc_server_key"]):
+            parser.error("--grpc-use-ssl needs --grpc-server-cert and --grpc-server-key")
+        if given["grpc_use_ssl_mutual"] and not given["grpc_root_cert"]:
+            parser.error("--grpc-use-ssl-mutual needs --grpc-root-cert")
     for flag in FLAGS:
         if flag.effect is Effect.REFUSED and given[flag.field] != flag.default:
             parser.error(f"--{flag.name}: {flag.help}")

@@ -9,6 +9,30 @@ from typing import Protocol
 Buffer = bytes | memoryview
 
 
+class Source(Protocol):
+    """Bytes of an input that stay where they are until they are laid into a worker's memory."""
+
+    def __len__(self) -> int: ...
+
+    def read_into(self, target: memoryview) -> None:
+        """Fills `target`, which is as long as the source. Raises nothing: who takes them cannot answer."""
+        ...
+
+    def part(self, start: int, length: int) -> Source: ...
+
+
+InputData = bytes | memoryview | Source
+
+
+def as_bytes(data: InputData) -> bytes:
+    """A copy of an input's bytes, wherever they are."""
+    if isinstance(data, bytes | memoryview):
+        return bytes(data)
+    content = bytearray(len(data))
+    data.read_into(memoryview(content))
+    return bytes(content)
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceCall:
     """One validated inference.
@@ -20,7 +44,7 @@ class InferenceCall:
 
     model_id: int
     rows: int
-    inputs: tuple[Buffer, ...]
+    inputs: tuple[InputData, ...]
     arrival_ns: int
     deadline_ns: int | None
     priority: int = 0
@@ -52,3 +76,7 @@ class InferenceEngine(Protocol):
     """
 
     def infer(self, call: InferenceCall) -> Awaitable[InferenceAnswer]: ...
+
+    def queued(self, model_id: int, priority: int) -> int:
+        """How many calls of a model wait at a priority level, not counting those at a worker."""
+        ...

@@ -9,33 +9,44 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clockwork_triton import __version__
-from clockwork_triton.console import ConversionBars, ModelRow, show_models
+from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
-from clockwork_triton.errors import ServerError
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.flag_settings import latency_options
 from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.allocator import keep_freed_memory
 from clockwork_triton.frontend.dataplane import DataPlane
+from clockwork_triton.frontend.facilities import Facilities
+from clockwork_triton.frontend.grpc_options import GrpcOptions, KeepAlive, Tls
 from clockwork_triton.frontend.grpc_server import GrpcServer
+from clockwork_triton.frontend.http.app import HttpApp
+from clockwork_triton.frontend.http.server import HttpServer
 from clockwork_triton.frontend.http2_server import Http2Server
 from clockwork_triton.frontend.metrics import Metrics
 from clockwork_triton.frontend.metrics_http import MetricsServer
 from clockwork_triton.frontend.queries import ServerIdentity
+from clockwork_triton.frontend.response_cache import ResponseCache
+from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.frontend.service import InferenceService
+from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.loader import ArtifactLoader
-from clockwork_triton.repository.model import State
+from clockwork_triton.reports import log_change, log_notice, model_row
 from clockwork_triton.repository.plan import ConfigOptions
 from clockwork_triton.repository.repository import ControlMode, Repository
 from clockwork_triton.repository.status import VersionStatus
 from clockwork_triton.telemetry.gauges import ServerGauges
+from clockwork_triton.telemetry.logs import Log
 from clockwork_triton.telemetry.statistics import Statistics
+from clockwork_triton.telemetry.trace_settings import from_options
+from clockwork_triton.telemetry.tracer import Tracer
 from converters.pool import ConversionPool
 
 log = logging.getLogger(__name__)
@@ -46,7 +57,8 @@ WORKSPACE_BYTES = 1 << 30
 class Server:
     """One server, made and run inside the event loop. `run` serves until SIGTERM or SIGINT."""
 
-    def __init__(self, options: ServeOptions) -> None:
+    def __init__(self, options: ServeOptions, log: Log) -> None:
+        """ServerError if the options make no sense together."""
         self._options = options
         workers = worker_options(options)
         _leave_cores_to(workers)
@@ -69,21 +81,37 @@ class Server:
             ),
             poll_interval_s=options.repository_poll_secs,
             loads_at_once=options.model_load_thread_count,
-            on_change=_log_change,
-            on_notice=_log_notice,
+            on_change=self._changed,
+            on_notice=log_notice,
         )
         slo_ns = round(options.default_slo_ms * 1e6) if options.default_slo_ms else None
         self._plane = DataPlane(
             self._repository,
             self._engine,
-            Statistics(),
+            Statistics(latency_options(options.metrics_config)),
             time.monotonic_ns,
             default_slo_ns=slo_ns,
             strict_readiness=options.strict_readiness,
+            cache=ResponseCache(options.cache_config) if options.cache_config else None,
+            facilities=Facilities(
+                SharedMemory(options.allow_client_shm),
+                Tracer(from_options(options.trace_config)),
+                log,
+                self._repository,
+            ),
         )
-        service = InferenceService(self._plane, ServerIdentity(options.id, __version__))
-        own = options.grpc_transport == "http2"
-        self._grpc: GrpcServer | Http2Server = Http2Server(service) if own else GrpcServer(service)
+        identity = ServerIdentity(options.id, __version__)
+        service = InferenceService(self._plane, identity, _merged(options.grpc_restricted_protocol))
+        transport = Http2Server if options.grpc_transport == "http2" else GrpcServer
+        self._grpc: GrpcServer | Http2Server = transport(service, grpc_options(options))
+        self._http = HttpServer(
+            HttpApp(
+                self._plane,
+                identity,
+                max_bytes=options.http_max_input_size,
+                restrictions=_merged(options.http_restricted_api),
+            )
+        )
         self._metrics = MetricsServer(Metrics(self._plane, self._gauges).render)
 
     async def run(self) -> int:
@@ -117,6 +145,11 @@ class Server:
         if options.allow_grpc:
             port = await self._grpc.start(f"{options.grpc_address}:{options.grpc_port}")
             log.info("Started GRPCInferenceService at %s:%d", options.grpc_address, port)
+        if options.allow_http:
+            port = await self._http.start(
+                options.http_address, options.http_port, reuse_port=options.reuse_http_port
+            )
+            log.info("Started HTTPService at %s:%d", options.http_address, port)
         if options.allow_metrics:
             port = await self._metrics.start(options.metrics_address, options.metrics_port)
             log.info("Started Metrics Service at %s:%d", options.metrics_address, port)
@@ -129,7 +162,7 @@ class Server:
         except ServerError as error:
             log.error("cannot start: %s", error.message)
             return 1
-        show_models([_row(status) for status in self._repository.statuses()])
+        show_models([model_row(status) for status in self._repository.statuses()])
         for failure in failures:
             log.error("failed to load '%s': %s", failure.name, failure.reason)
         if failures and self._options.exit_on_error:
@@ -148,8 +181,9 @@ class Server:
         self._plane.stop_accepting()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._plane.drained(), self._options.exit_timeout_secs)
-        await self._grpc.stop(1.0)
+        await asyncio.gather(self._grpc.stop(1.0), self._http.stop(1.0))
         await self._metrics.stop()
+        self._plane.facilities.tracer.close()
         # The engine first: it tells all who wait for a worker that there is none any more.
         await self._engine.stop()
         await self._repository.close()
@@ -158,6 +192,13 @@ class Server:
     def _gauges(self) -> ServerGauges:
         return ServerGauges(self._engine.gauges(), self._loader.load_seconds, self._engine.prediction_errors)
 
+    def _changed(self, status: VersionStatus) -> None:
+        log_change(status)
+        if status.serving is None or self._options.cache_config is not None:
+            return
+        if status.serving.served.config.response_cache.enable:
+            log_notice(status.name, "response_cache.enable: no effect without --cache-config")
+
 
 def _signalled(stop: asyncio.Event) -> None:
     """The first signal lets requests under way end, a second one does not wait for them."""
@@ -165,6 +206,37 @@ def _signalled(stop: asyncio.Event) -> None:
         log.error("Ending at once")
         os._exit(1)
     stop.set()
+
+
+def grpc_options(options: ServeOptions) -> GrpcOptions:
+    tls = None
+    if options.grpc_use_ssl or options.grpc_use_ssl_mutual:
+        assert options.grpc_server_cert is not None
+        assert options.grpc_server_key is not None
+        roots = options.grpc_root_cert if options.grpc_use_ssl_mutual else None
+        tls = Tls(options.grpc_server_cert, options.grpc_server_key, roots)
+    keepalive = KeepAlive(
+        options.grpc_keepalive_time,
+        options.grpc_keepalive_timeout,
+        options.grpc_keepalive_permit_without_calls,
+        options.grpc_http2_max_pings_without_data,
+        options.grpc_http2_min_recv_ping_interval_without_data,
+        options.grpc_http2_max_ping_strikes,
+        options.grpc_max_connection_age,
+        options.grpc_max_connection_age_grace,
+    )
+    return GrpcOptions(tls, keepalive, options.grpc_infer_response_compression_level, options.reuse_grpc_port)
+
+
+def _merged(restrictions: Sequence[Mapping[str, Restriction]]) -> dict[str, Restriction]:
+    """ServerError where a part is restricted twice."""
+    merged: dict[str, Restriction] = {}
+    for each in restrictions:
+        for category, restriction in each.items():
+            if category in merged:
+                raise ServerError(Code.INVALID_ARG, f"'{category}' is restricted more than once")
+            merged[category] = restriction
+    return merged
 
 
 def worker_options(options: ServeOptions) -> tuple[WorkerOptions, ...]:
@@ -181,35 +253,3 @@ def _leave_cores_to(workers: Sequence[WorkerOptions]) -> None:
     rest = os.sched_getaffinity(0) - {core for worker in workers for core in worker.cores}
     if rest:
         os.sched_setaffinity(0, rest)
-
-
-def _log_change(status: VersionStatus) -> None:
-    version = "" if status.version is None else f" version {status.version}"
-    if status.state is State.UNAVAILABLE and not status.unloaded:
-        log.error("'%s'%s is UNAVAILABLE: %s", status.name, version, status.reason)
-    else:
-        log.info("'%s'%s is %s%s", status.name, version, status.state.value, _because(status.reason))
-
-
-def _because(reason: str) -> str:
-    return f" ({reason})" if reason else ""
-
-
-def _log_notice(model: str, text: str) -> None:
-    log.warning("%s%s", f"'{model}': " if model else "", text)
-
-
-def _row(status: VersionStatus) -> ModelRow:
-    version = "" if status.version is None else str(status.version)
-    if status.serving is None:
-        return ModelRow(status.name, version, status.state.value, status.reason)
-    loaded = status.serving.loaded
-    return ModelRow(
-        status.name,
-        version,
-        status.state.value,
-        status.reason,
-        {size: duration / 1e6 for size, duration in loaded.infer_ns.items()},
-        loaded.load_ns / 1e6,
-        loaded.weight_bytes,
-    )

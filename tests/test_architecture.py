@@ -25,7 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "simulation": {"controller", "telemetry", "simulation"},
     "converters": LEAVES | {"artifact", "converters"},
 }
-COMPOSERS = {"cli", "server", "console", "loader", "flags", "flag_table", "flag_values", "commands"}
+COMPOSERS = {"cli", "server", "console", "reports", "loader", "commands"}
+COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -1,34 +1,8 @@
 from __future__ import annotations
 
-import io
-import logging
-import re
-
 import pytest
 
-from clockwork_triton.console import ModelRow, TritonFormatter, show_models
-
-
-def test_log_lines_have_tritons_form() -> None:
-    record = logging.LogRecord("x", logging.WARNING, "/a/model.py", 41, "it is %s", ("late",), None)
-    line = TritonFormatter().format(record)
-    assert re.fullmatch(r'W\d{4} \d\d:\d\d:\d\d\.\d{6} \d+ model\.py:41\] "it is late"', line)
-
-
-def test_an_exception_is_part_of_the_line() -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(TritonFormatter())
-    log = logging.getLogger("tests.console")
-    log.addHandler(handler)
-    log.propagate = False
-    try:
-        raise ValueError("odd")
-    except ValueError:
-        log.exception("it failed")
-    finally:
-        log.removeHandler(handler)
-    assert "ValueError: odd" in stream.getvalue()
+from clockwork_triton.console import ModelRow, show_models
 
 
 def test_the_table_shows_predictions_and_reasons(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from clockwork_triton.flag_settings import latency_options
 from clockwork_triton.flag_table import FLAGS, Effect
 from clockwork_triton.flags import ServeOptions, flag_page, make_parser, parse_serve
+from clockwork_triton.frontend.grpc_options import GrpcOptions, KeepAlive, Tls
+from clockwork_triton.frontend.restriction import Restriction
+from clockwork_triton.server import grpc_options
+from clockwork_triton.telemetry.latency_options import LatencyOptions
 
 POLICIES = ("clockwork",)
 BASE = ["--model-repository", "/models"]
@@ -40,6 +45,35 @@ def parse(*argv: str) -> ServeOptions:
         (["--grpc-use-ssl=false", "--model-namespacing", "false"], "grpc_port", 8001),
         (["--model-store=/more"], "model_repository", (Path("/models"), Path("/more"))),
         ([], "id", "triton"),
+        (["--cache-config=local,size=1048576"], "cache_config", 1 << 20),
+        (["--log-format=ISO8601"], "log_format", "ISO8601"),
+        (
+            [
+                "--trace-config=level=TIMESTAMPS",
+                "--trace-config",
+                "triton,file=f",
+                "--trace-config=mode=triton",
+            ],
+            "trace_config",
+            (("level", "TIMESTAMPS"), ("file", "f"), ("mode", "triton")),
+        ),
+        (["--http-max-input-size=1000"], "http_max_input_size", 1000),
+        (
+            ["--http-restricted-api=health,logging:key=a=b"],
+            "http_restricted_api",
+            (dict.fromkeys(("health", "logging"), Restriction("key", "a=b")),),
+        ),
+        (
+            ["--grpc-restricted-protocol=trace:admin=secret"],
+            "grpc_restricted_protocol",
+            ({"trace": Restriction("triton-grpc-protocol-admin", "secret")},),
+        ),
+        (["--grpc-infer-response-compression-level=low"], "grpc_infer_response_compression_level", "low"),
+        (
+            ["--grpc-use-ssl=1", "--grpc-server-cert=c", "--grpc-server-key=k"],
+            "grpc_server_cert",
+            Path("c"),
+        ),
     ],
 )
 def test_values_are_read_in_tritons_forms(argv: list[str], field: str, value: object) -> None:
@@ -60,6 +94,20 @@ def test_values_are_read_in_tritons_forms(argv: list[str], field: str, value: ob
         ["--model-control-mode=sometimes"],
         ["--policy=hope"],
         ["--grpc-transport=pigeon"],
+        ["--log-format=odd"],
+        ["--cache-config=redis,host=x"],
+        ["--cache-config=local,size=0"],
+        ["--metrics-config=odd=1"],
+        ["--metrics-config=summary_latencies=perhaps"],
+        ["--metrics-config=summary_quantiles=1.5:0.1"],
+        ["--trace-config=loudness=11"],
+        ["--trace-config=mode=opentelemetry"],
+        ["--trace-config=opentelemetry,url=x"],
+        ["--http-restricted-api=all:key=value"],
+        ["--http-restricted-api=health"],
+        ["--grpc-infer-response-compression-level=11"],
+        ["--grpc-use-ssl"],
+        ["--grpc-use-ssl-mutual", "--grpc-server-cert=c", "--grpc-server-key=k"],
         ["--grpc-port=70000"],
         ["--grpc-port=one"],
         ["--repository-poll-secs=0"],
@@ -87,8 +135,6 @@ def test_values_are_read_in_tritons_forms(argv: list[str], field: str, value: ob
         ["--backend-config=onnxruntime,default-max-batch-size=many"],
         ["--load-model=m"],
         ["--model-namespacing=true"],
-        ["--grpc-use-ssl"],
-        ["--grpc-restricted-protocol=health:key=value"],
     ],
 )
 def test_a_bad_flag_ends_with_a_message(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,9 +168,9 @@ def test_a_launch_script_for_triton_is_accepted_with_notices() -> None:
 
 
 def test_a_flag_without_effect_needs_no_value() -> None:
-    _, notices = parse_serve([*BASE, "--allow-gpu-metrics", "--http-port", "8080"], POLICIES)
+    _, notices = parse_serve([*BASE, "--allow-gpu-metrics", "--http-thread-count", "8080"], POLICIES)
     assert notices == [
-        "--http-port is accepted, but has no effect here",
+        "--http-thread-count is accepted, but has no effect here",
         "--allow-gpu-metrics is accepted, but has no effect here",
     ]
 
@@ -152,3 +198,27 @@ def test_the_page_of_flags_is_fresh() -> None:
 def test_every_number_is_bounded() -> None:
     """`int` and `float` by themselves would take what makes a server hang, spin or overflow."""
     assert not [flag.name for flag in FLAGS if flag.kind in (int, float)]
+
+
+def test_what_is_said_of_grpc_reaches_its_options() -> None:
+    flags = ["--grpc-use-ssl-mutual", "--grpc-server-cert=c", "--grpc-server-key=k", "--grpc-root-cert=r"]
+    flags += ["--reuse-grpc-port", "--grpc-infer-response-compression-level=high"]
+    flags += ["--grpc-keepalive-time=1", "--grpc-keepalive-timeout=2", "--grpc-max-connection-age=6"]
+    flags += ["--grpc-keepalive-permit-without-calls", "--grpc-http2-max-pings-without-data=3"]
+    flags += ["--grpc-http2-min-recv-ping-interval-without-data=4", "--grpc-http2-max-ping-strikes=5"]
+    flags += ["--grpc-max-connection-age-grace=7"]
+    options, _ = parse_serve([*BASE, *flags], POLICIES)
+    assert grpc_options(options) == GrpcOptions(
+        Tls(Path("c"), Path("k"), Path("r")), KeepAlive(1, 2, True, 3, 4, 5, 6, 7), "high", True
+    )
+    options, _ = parse_serve(BASE, POLICIES)
+    assert grpc_options(options) == GrpcOptions()
+
+
+def test_the_forms_of_latencies() -> None:
+    flags = ["--metrics-config=summary_latencies=true", "--metrics-config=counter_latencies=false"]
+    flags += ["--metrics-config", "summary_quantiles=0.5:0.05,0.99:0.001"]
+    options, _ = parse_serve([*BASE, *flags], POLICIES)
+    assert latency_options(options.metrics_config) == LatencyOptions(False, False, True, (0.5, 0.99))
+    options, _ = parse_serve(BASE, POLICIES)
+    assert latency_options(options.metrics_config) == LatencyOptions()

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 import tritonclient.grpc as grpcclient
+import tritonclient.http as httpclient
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
@@ -39,7 +40,8 @@ def write_model(repository: Path, name: str, factor: float) -> None:
 class ServerProcess:
     def __init__(self, *flags: str) -> None:
         command = [sys.executable, "-m", "clockwork_triton.cli", "serve", "--grpc-address=127.0.0.1"]
-        command += ["--grpc-port=0", "--allow-metrics=false", "--device-memory=64M", *flags]
+        command += ["--grpc-port=0", "--http-address=127.0.0.1", "--http-port=0", "--allow-metrics=false"]
+        command += ["--device-memory=64M", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
         self.lines: list[str] = []
 
@@ -82,6 +84,27 @@ def client(repository: Path, cache: Path) -> Iterator[grpcclient.InferenceServer
     server.read_until('"Ready"')
     with grpcclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
         yield client
+    assert server.stop() == 0
+    assert "Traceback" not in "".join(server.lines)
+
+
+def test_both_protocols_give_the_same_answers(repository: Path, cache: Path) -> None:
+    server = ServerProcess(f"--model-repository={repository}", f"--artifact-cache={cache}")
+    port = server.read_until(r"Started HTTPService at 127\.0\.0\.1:(\d+)")[1]
+    server.read_until('"Ready"')
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    tensor = httpclient.InferInput("x", [3, 4], "FP32")
+    with httpclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        for binary in (True, False):
+            tensor.set_data_from_numpy(x, binary_data=binary)
+            output = httpclient.InferRequestedOutput("y", binary_data=binary)
+            answer = client.infer("triple", [tensor], outputs=[output])
+            np.testing.assert_allclose(answer.as_numpy("y"), 3 * x)
+        with pytest.raises(InferenceServerException) as refused:
+            client.infer("triple", [tensor], timeout=1)
+        assert (refused.value.status(), refused.value.message()) == ("503", "Request timeout expired")
+        stats = client.get_inference_statistics("triple")["model_stats"][0]
+        assert (stats["inference_count"], stats["inference_stats"]["success"]["count"]) == (6, 2)
     assert server.stop() == 0
     assert "Traceback" not in "".join(server.lines)
 

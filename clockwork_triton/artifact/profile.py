@@ -46,7 +46,7 @@ class Profile:
         return artifact / f"profile-{device_kind}.json"
 
     def write(self, artifact: Path) -> None:
-        """Puts the profile into the artifact, in one step; any number of processes may. OSError if it fails."""
+        """Puts the profile into the artifact, in one step, as any number of processes may. OSError."""
         document = {
             "device_kind": self.device_kind,
             "load": asdict(self.load),

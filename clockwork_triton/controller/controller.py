@@ -22,6 +22,7 @@ from clockwork_triton.controller.events import (
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
+from clockwork_triton.controller.pending import rank_of
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Residency
 from clockwork_triton.controller.requests import Requests
@@ -83,6 +84,11 @@ class Controller:
     def snapshot(self) -> Snapshot:
         """What people and metrics want to know; takes time in proportion to the number of models."""
         return snapshot(self._state)
+
+    def queued(self, model_id: int, priority: int) -> int:
+        """Requests of a model that wait at a priority level; 0 for a model that is not there."""
+        model = self._state.models.get(model_id)
+        return model.queue.count(rank_of(priority)) if model is not None else 0
 
     def pages_used(self, worker_id: int) -> int:
         """Pages of its memory that are taken; 0 for a worker that is not there."""

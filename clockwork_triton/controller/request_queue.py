@@ -60,6 +60,10 @@ class RequestQueue:
         self.multi -= sum([pending.rows > 1 for pending in taken])
         return taken
 
+    def count(self, rank: int) -> int:
+        """The requests of one priority level."""
+        return bisect_left(self.entries, (rank + 1,)) - bisect_left(self.entries, (rank,))
+
     def after(self, pending: Pending) -> Pending | None:
         """The next request of the same priority level."""
         index = bisect_left(self.entries, (pending.rank, pending.due_ns, pending.seq)) + 1

@@ -147,6 +147,10 @@ class Engine:
             self._handle(RequestCancelled(request_id))
             raise
 
+    def queued(self, model_id: int, priority: int) -> int:
+        """See InferenceEngine."""
+        return self._controller.queued(model_id, priority)
+
     async def register_model(self, name: str, artifact: Path) -> int:
         """Makes an artifact known to every worker and returns its id; without estimates it cannot run yet.
 

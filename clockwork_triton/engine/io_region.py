@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from clockwork_triton.artifact import Manifest
-from clockwork_triton.inference import Buffer
+from clockwork_triton.inference import InputData
 
 
 class IoRegion:
@@ -37,7 +37,7 @@ class IoRegion:
         self._free.append(slot)
 
     def write_inputs(
-        self, slot: int, manifest: Manifest, batch_size: int, calls: Sequence[tuple[int, Sequence[Buffer]]]
+        self, slot: int, manifest: Manifest, batch_size: int, calls: Sequence[tuple[int, Sequence[InputData]]]
     ) -> None:
         """Lays the inputs of each (rows, buffers) one after the other, and zeroes the rows of padding."""
         layout = manifest.slot(batch_size)
@@ -48,8 +48,12 @@ class IoRegion:
             end = position + tensor.row_bytes * batch_size
             for _, buffers in calls:
                 buffer = buffers[index]
-                view[position : position + len(buffer)] = buffer
-                position += len(buffer)
+                place = slice(position, position + len(buffer))
+                if isinstance(buffer, bytes | memoryview):
+                    view[place] = buffer
+                else:
+                    buffer.read_into(view[place])
+                position = place.stop
             if position < end:
                 view[position:end] = bytes(end - position)
 

@@ -12,11 +12,19 @@ from typing import Any, NamedTuple, NoReturn
 
 from tritonclient.grpc import service_pb2
 
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import Code, ExecutionError, ServerError
 from clockwork_triton.frontend.contents import contents_bytes
 from clockwork_triton.frontend.parameters import RequestParameters, read_parameters
 from clockwork_triton.frontend.refusal import refuse_duplicates
-from clockwork_triton.frontend.request import InferRequest, InferResponse, InputTensor, ResponseLayout
+from clockwork_triton.frontend.request import (
+    InferRequest,
+    InferResponse,
+    InputTensor,
+    OutputOption,
+    ResponseLayout,
+)
+from clockwork_triton.frontend.shared_memory import RegionPart, SharedMemory
+from clockwork_triton.frontend.tensor_parameters import classes_of, region_of
 from clockwork_triton.frontend.wire import header, take_out
 from clockwork_triton.inference import Buffer
 
@@ -53,8 +61,11 @@ def parse_request(data: Buffer) -> ParsedRequest:
     return ParsedRequest(message, message.raw_input_contents)
 
 
-def decode_request(parsed: ParsedRequest) -> InferRequest:
-    """ServerError where the request's parameters or its tensor data are not in order."""
+def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferRequest:
+    """ServerError where the request's parameters or its tensor data are not in order.
+
+    The caller gives back the request's `parts` to `shared_memory` when it has ended.
+    """
     message = parsed.message
     parameters = message.parameters
     timeout_us, priority, custom = read_parameters(parameters) if parameters else _NO_PARAMETERS
@@ -62,16 +73,17 @@ def decode_request(parsed: ParsedRequest) -> InferRequest:
     for output in message.outputs:
         names.append(output.name)
         if output.parameters:
-            special.append(output.parameters)
+            special.append(output)
+    parts: list[RegionPart] = []
     try:
-        inputs = _inputs(message, parsed.raw)
-        for output_parameters in special:
-            _check_output_parameters(output_parameters)
+        inputs = _inputs(message, parsed.raw, shared_memory, parts)
+        options = [_option(output, shared_memory, parts) for output in special]
     except ServerError:
+        shared_memory.give_back(parts)
         # Triton looks for duplicates before it looks at data.
-        refuse_duplicates([tensor.name for tensor in message.inputs], names)
+        refuse_duplicates([tensor.name for tensor in message.inputs], names, message.id)
         raise
-    return InferRequest(inputs, tuple(names), message.id, timeout_us, priority, custom)
+    return InferRequest(inputs, tuple(names), message.id, timeout_us, priority, custom, options, parts)
 
 
 def encode_response(response: InferResponse) -> bytes:
@@ -87,57 +99,66 @@ def encode_stream_response(response: InferResponse) -> bytes:
     return _joined([header(_IN_STREAM, sum(map(len, parts))), *parts])
 
 
-def encode_stream_error(message: str, request_id: str) -> bytes:
-    """A serialised ModelStreamInferResponse that reports a failed request and leaves the stream open."""
-    response = service_pb2.ModelStreamInferResponse(error_message=message)
-    response.infer_response.id = request_id
+def encode_stream_error(error: ServerError, request: Any) -> bytes:
+    """A serialised ModelStreamInferResponse that reports a failed request and leaves the stream open.
+
+    As Triton does it: what was wrong from the start has the request's id alone, what failed in execution
+    names the model as the request did.
+    """
+    response = service_pb2.ModelStreamInferResponse(error_message=error.message)
+    response.infer_response.id = request.id
+    if isinstance(error, ExecutionError):
+        response.infer_response.model_name = request.model_name
+        response.infer_response.model_version = request.model_version
+        response.infer_response.parameters["triton_final_response"].bool_param = True
     encoded: bytes = response.SerializeToString()
     return encoded
 
 
-def _inputs(message: Any, raw: Sequence[Buffer]) -> list[InputTensor]:
+def _inputs(
+    message: Any, raw: Sequence[Buffer], shared_memory: SharedMemory, parts: list[RegionPart]
+) -> list[InputTensor]:
+    """What is taken of shared memory is added to `parts`."""
     model = message.model_name
     inputs = []
-    for index, tensor in enumerate(message.inputs):
+    next_raw = 0
+    for tensor in message.inputs:
         name, datatype = tensor.name, tensor.datatype
-        if tensor.parameters:
-            _check_input_parameters(tensor, model)
-        data: Buffer
-        if tensor.HasField("contents"):
+        region = region_of(name, tensor.parameters) if tensor.parameters else None
+        data: Buffer | RegionPart
+        if region is not None:
+            if tensor.HasField("contents"):
+                _fail(
+                    "unexpected 'content' provided when using shared memory for input tensor "
+                    f"'{name}' for model '{model}'"
+                )
+            parts.append(shared_memory.take(*region))
+            data = parts[-1].read() if datatype == "BYTES" else parts[-1]
+        elif tensor.HasField("contents"):
             if raw:
                 _fail(
                     "contents field must not be specified when using raw_input_contents "
                     f"for '{name}' for model '{model}'"
                 )
             data = contents_bytes(tensor.contents, name, datatype, model)
-        elif index < len(raw):
-            data = raw[index]
+        elif next_raw < len(raw):
+            data = raw[next_raw]
+            next_raw += 1
         else:
             _fail(f"unable to find data for input tensor '{name}' for model '{model}' in request.")
         inputs.append(InputTensor(name, datatype, tuple(tensor.shape), data))
     return inputs
 
 
-def _check_input_parameters(tensor: Any, model: str) -> None:
-    if "shared_memory_region" in tensor.parameters:
-        if tensor.HasField("contents"):
-            _fail(
-                "unexpected 'content' provided when using shared memory for input tensor "
-                f"'{tensor.name}' for model '{model}'"
-            )
-        _no_region(tensor.parameters)
-
-
-def _check_output_parameters(parameters: Any) -> None:
-    if "shared_memory_region" in parameters:
-        _no_region(parameters)
-    if "classification" in parameters:
-        raise ServerError(Code.UNSUPPORTED, "the classification extension is not supported by this server")
-
-
-def _no_region(parameters: Any) -> NoReturn:
-    region = parameters["shared_memory_region"].string_param
-    raise ServerError(Code.NOT_FOUND, f"Unable to find shared memory region: '{region}'")
+def _option(output: Any, shared_memory: SharedMemory, parts: list[RegionPart]) -> OutputOption:
+    region = region_of(output.name, output.parameters)
+    classes = classes_of(output.parameters)
+    if region is None:
+        return OutputOption(output.name, classes)
+    if classes:
+        _fail("output can't set both 'shared_memory_region' and 'classification'")
+    parts.append(shared_memory.take(*region))
+    return OutputOption(output.name, region=parts[-1])
 
 
 def _fail(message: str) -> NoReturn:

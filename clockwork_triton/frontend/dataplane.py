@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ServerError
+from clockwork_triton.errors import QUEUE_FULL, TIMEOUT_EXPIRED, Code, ServerError
+from clockwork_triton.frontend.execution import Execution
+from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.prepared import PreparedModel, PreparedModels
 from clockwork_triton.frontend.request import InferRequest, InferResponse
-from clockwork_triton.frontend.slo import deadline
-from clockwork_triton.frontend.splitting import infer_in_parts
-from clockwork_triton.inference import InferenceAnswer, InferenceCall, InferenceEngine
+from clockwork_triton.frontend.response_cache import ResponseCache
+from clockwork_triton.inference import InferenceAnswer, InferenceEngine
 from clockwork_triton.repository.index import ModelIndex
 from clockwork_triton.repository.model import IndexEntry, State
 from clockwork_triton.telemetry.statistics import Failure, Statistics
+from clockwork_triton.telemetry.trace import Trace
+from clockwork_triton.telemetry.trace_settings import TraceSettings, parse_changes
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +41,15 @@ class DataPlane:
         *,
         default_slo_ns: int | None = None,
         strict_readiness: bool = True,
+        facilities: Facilities | None = None,
+        cache: ResponseCache | None = None,
     ) -> None:
         self.clock = clock
+        self.latencies = statistics.latencies
+        self.facilities = facilities or Facilities()
+        self._tracer = self.facilities.tracer
         self._index = index
-        self._engine = engine
+        self._execution = Execution(engine, clock, cache)
         self._models = PreparedModels(index, statistics, default_slo_ns)
         self._strict_readiness = strict_readiness
         self._accepting = True
@@ -80,6 +88,21 @@ class DataPlane:
         found = [model for model in self._models.served() if model.served.name == name]
         return sorted(found, key=lambda model: model.served.version)
 
+    def models_with_statistics(self, name: str = "", version: str = "") -> Sequence[PreparedModel]:
+        """As `models`, with the errors of the statistics extension."""
+        try:
+            return self.models(name, version)
+        except ServerError as error:
+            if error.code not in (Code.NOT_FOUND, Code.UNAVAILABLE):
+                raise
+            known = any(model.served.name == name for model in self._models.served())
+            raise ServerError(
+                Code.INVALID_ARG,
+                f"requested model version is not available for model '{name}'"
+                if known
+                else f"requested model '{name}' is not available",
+            ) from error
+
     def entries(self, ready_only: bool) -> Sequence[IndexEntry]:
         return [e for e in self._index.entries() if not ready_only or e.state is State.READY]
 
@@ -102,47 +125,57 @@ class DataPlane:
             raise ServerError(Code.UNAVAILABLE, SHUTTING_DOWN)
         model = self._models.lookup(name, version)
         answers: list[InferenceAnswer] = []
+        trace = self._tracer.sample(name) if self._tracer.active else None
+        request: InferRequest | None = None
         model.pending += 1
         self._started()
         try:
-            return await self._run(model, decode(), arrival_ns, transport_deadline_ns, answers)
+            request = decode()
+            return await self._execution.run(
+                model, request, arrival_ns, transport_deadline_ns, answers, trace
+            )
         except asyncio.CancelledError:
-            model.statistics.failed(Failure.CANCELED, self.clock(), arrival_ns, answers)
+            self._failed(model, Failure.CANCELED, arrival_ns, answers, trace)
             raise
         except ServerError as error:
-            model.statistics.failed(_reason(error), self.clock(), arrival_ns, answers)
+            self._failed(model, _reason(error), arrival_ns, answers, trace)
             raise
         except Exception:
             log.exception("An inference of model '%s' failed unexpectedly", name)
-            model.statistics.failed(Failure.OTHER, self.clock(), arrival_ns, answers)
+            self._failed(model, Failure.OTHER, arrival_ns, answers, trace)
             raise ServerError(Code.INTERNAL, f"internal error in an inference of model '{name}'") from None
         finally:
             model.pending -= 1
             self._finished()
+            if request is not None and request.parts:
+                self.facilities.shared_memory.give_back(request.parts)
 
-    async def _run(
+    def _failed(
         self,
         model: PreparedModel,
-        request: InferRequest,
+        reason: Failure,
         arrival_ns: int,
-        transport_deadline_ns: int | None,
         answers: list[InferenceAnswer],
-    ) -> InferResponse:
-        rows, inputs, selection = model.checker.check(request)
-        ends = deadline(arrival_ns, request.timeout_us, transport_deadline_ns, model.default_budget_ns)
-        if ends is not None and ends <= self.clock():
-            raise ServerError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
-        call = InferenceCall(model.served.model_id, rows, inputs, arrival_ns, ends, request.priority)
-        if rows <= model.largest:
-            answer = await self._engine.infer(call)
-            answers.append(answer)
-            outputs = answer.outputs
-        else:
-            outputs = await infer_in_parts(self._engine, call, model.largest, answers)
-        response = InferResponse(selection.layout, request.id, [outputs[i] for i in selection.indices])
+        trace: Trace | None,
+    ) -> None:
         now = self.clock()
-        model.statistics.succeeded(now, arrival_ns, rows, ends is not None and now > ends, answers)
-        return response
+        model.statistics.failed(reason, now, arrival_ns, answers)
+        if trace is not None:
+            trace.stamp("REQUEST_END", now)
+            trace.end()
+
+    # -- traces
+
+    def update_trace(self, model: str, settings: Mapping[str, Sequence[str] | None]) -> TraceSettings:
+        """The settings in force after the change, of one model that is READY or ("") the global ones.
+
+        An empty or missing value goes back to the layer below.
+        """
+        if model and not self.model_ready(model, ""):
+            raise ServerError(Code.INVALID_ARG, f"Request for unknown model : {model}")
+        if settings:
+            self._tracer.update(model, parse_changes(settings))
+        return self._tracer.settings(model)
 
     # -- draining
 
@@ -166,7 +199,7 @@ class DataPlane:
 
 
 def _reason(error: ServerError) -> Failure:
-    if error.code is Code.UNAVAILABLE and error.message == TIMEOUT_EXPIRED:
+    if error.code is Code.UNAVAILABLE and error.message.endswith((TIMEOUT_EXPIRED, QUEUE_FULL)):
         return Failure.REJECTED
     if error.code is Code.CANCELLED:
         return Failure.CANCELED

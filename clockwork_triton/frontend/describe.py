@@ -40,10 +40,8 @@ def model_statistics(model: PreparedModel, epoch_offset_ns: int) -> Any:
     durations = message.inference_stats
     _fill(durations.success, stats.success)
     _fill(durations.fail, stats.fail)
-    for name in ("queue", "compute_input", "compute_infer", "compute_output"):
+    for name in ("queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss"):
         _fill(getattr(durations, name), getattr(stats, name))
-    for name in ("cache_hit", "cache_miss"):
-        _fill(getattr(durations, name), Duration())
     for size, batch in sorted(stats.batches.items()):
         entry = message.batch_stats.add(batch_size=size)
         for name in ("compute_input", "compute_infer", "compute_output"):

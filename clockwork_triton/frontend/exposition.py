@@ -6,17 +6,19 @@ dashboards query them by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clockwork_triton.telemetry.histogram import Histogram
+from clockwork_triton.telemetry.summary import Summary
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(slots=True)
 class Family:
-    """The samples of one metric. `kind`: counter, gauge or histogram."""
+    """The samples of one metric. `kind`: counter, gauge, histogram or summary."""
 
     name: str
     kind: str
@@ -35,6 +37,22 @@ class Family:
             self.lines.append(f"{self.name}_bucket{_labels({**labels, 'le': bound})} {below}")
         self.lines.append(f"{self.name}_sum{_labels(labels)} {_number(histogram.total / unit)}")
         self.lines.append(f"{self.name}_count{_labels(labels)} {below}")
+
+    def add_summary(
+        self,
+        labels: Mapping[str, str],
+        summary: Summary,
+        now_ns: int,
+        quantiles: Sequence[float],
+        unit: float,
+    ) -> None:
+        for quantile, value in zip(quantiles, summary.quantiles(now_ns, quantiles), strict=True):
+            shown = math.nan if value is None else value / unit
+            self.lines.append(
+                f"{self.name}{_labels({**labels, 'quantile': repr(quantile)})} {_number(shown)}"
+            )
+        self.lines.append(f"{self.name}_sum{_labels(labels)} {_number(summary.total / unit)}")
+        self.lines.append(f"{self.name}_count{_labels(labels)} {summary.count}")
 
 
 def exposition(families: Iterable[Family]) -> str:
@@ -64,4 +82,6 @@ def _escape_help(text: str) -> str:
 
 
 def _number(value: float) -> str:
+    if math.isnan(value):
+        return "Nan"
     return str(int(value)) if value == int(value) else repr(float(value))

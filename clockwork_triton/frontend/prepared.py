@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from clockwork_triton.frontend.slo import smallest_budget
 from clockwork_triton.frontend.validation import RequestChecker
 from clockwork_triton.repository.index import ModelIndex
 from clockwork_triton.repository.model import ServedModel
@@ -12,12 +11,12 @@ _SPARE = 16
 
 
 class PreparedModel:
-    """A model with its checker, its counters, its default budget and the rows one inference can hold.
+    """A model with its checker, its counters, its queue policies and the rows one inference can hold.
 
     `pending`: requests that have been accepted and not yet answered.
     """
 
-    __slots__ = ("checker", "default_budget_ns", "largest", "pending", "served", "statistics")
+    __slots__ = ("cached", "checker", "largest", "pending", "queue", "served", "statistics")
 
     def __init__(
         self, served: ServedModel, statistics: ModelStatistics, server_budget_ns: int | None
@@ -25,7 +24,8 @@ class PreparedModel:
         self.served = served
         self.statistics = statistics
         self.checker = RequestChecker(served)
-        self.default_budget_ns = smallest_budget(served.default_timeout_ns, server_budget_ns)
+        self.queue = served.queue.within(server_budget_ns)
+        self.cached = served.config.response_cache.enable
         self.largest = max(served.batch_sizes, default=max(1, served.max_batch_size))
         self.pending = 0
 

@@ -9,10 +9,24 @@ from typing import Any
 from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2
 
+from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend import describe
 from clockwork_triton.frontend.dataplane import DataPlane
 
-EXTENSIONS = ("model_repository", "schedule_policy", "model_configuration", "parameters", "statistics")
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "schedule_policy",
+    "model_configuration",
+    "system_shared_memory",
+    "cuda_shared_memory",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+    "trace",
+    "logging",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +85,14 @@ class Queries:
         return service_pb2.ModelConfigResponse(config=model.served.config)
 
     def model_statistics(self, request: Any) -> Any:
-        models = self._plane.models(request.name, request.version)
+        models = self._plane.models_with_statistics(request.name, request.version)
         return service_pb2.ModelStatisticsResponse(
             model_stats=[describe.model_statistics(model, self._epoch_offset_ns) for model in models]
         )
 
     def repository_index(self, request: Any) -> Any:
+        if request.repository_name:
+            raise ServerError(Code.UNSUPPORTED, "'repository_name' specification is not supported")
         return describe.repository_index(self._plane.entries(request.ready))
 
     def health(self, request: Any) -> Any:

@@ -6,13 +6,14 @@ Only requests that are known to be wrong come here, so this is written for exact
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from clockwork_triton.datatypes import WIRE_TO_NUMPY
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.request import InferRequest, InputTensor
 from clockwork_triton.frontend.shapes import TensorRule, format_shape
 from clockwork_triton.frontend.strings import strings_fault
+from clockwork_triton.inference import Buffer
 from clockwork_triton.repository.model import ServedModel
 
 _BATCH_NOTE = (
@@ -27,7 +28,7 @@ def refuse(
     model: ServedModel, inputs: Sequence[TensorRule], outputs: Sequence[TensorRule], request: InferRequest
 ) -> NoReturn:
     """Raises the ServerError INVALID_ARG that Triton answers to such a request."""
-    refuse_duplicates([tensor.name for tensor in request.inputs], request.outputs)
+    refuse_duplicates([tensor.name for tensor in request.inputs], request.outputs, request.id)
     _check_outputs(model, outputs, request)
     _check_count(model, inputs, request)
     rules = {rule.name: rule for rule in inputs}
@@ -44,18 +45,18 @@ def refuse(
     raise AssertionError(f"nothing is wrong with a request for '{model.name}' that was refused")
 
 
-def refuse_duplicates(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+def refuse_duplicates(inputs: Sequence[str], outputs: Sequence[str], request_id: str) -> None:
     """Raises ServerError INVALID_ARG where a request names a tensor twice."""
     for kind, names in (("input", inputs), ("output", outputs)):
         seen: set[str] = set()
         for name in names:
             if name in seen:
-                _fail(f"{kind} '{name}' already exists in request")
+                _fail(f"{kind} '{name}' already exists in request", request_id)
             seen.add(name)
 
 
-def _fail(message: str, request: InferRequest | None = None) -> NoReturn:
-    prefix = "" if request is None else f"[request id: {request.id or '<id_unknown>'}] "
+def _fail(message: str, request_id: str | None = None) -> NoReturn:
+    prefix = "" if request_id is None else f"[request id: {request_id or '<id_unknown>'}] "
     raise ServerError(Code.INVALID_ARG, prefix + message)
 
 
@@ -77,7 +78,7 @@ def _check_count(model: ServedModel, rules: Sequence[TensorRule], request: Infer
         f"expected {len(rules)} inputs but got {len(given)} inputs for model '{model.name}'. "
         f"Got input(s) [{got}], but missing required input(s) {'[' if missing else ''}{missing}]. "
         "Please provide all required input(s).",
-        request,
+        request.id,
     )
 
 
@@ -87,14 +88,18 @@ def _check_rows(model: ServedModel, request: InferRequest) -> None:
         if not tensor.shape:
             _fail(
                 f"input '{tensor.name}' has no shape but model requires batch dimension for '{model.name}'",
-                request,
+                request.id,
             )
         if rows == 0:
             rows = tensor.shape[0]
         elif tensor.shape[0] != rows:
-            _fail(f"input '{tensor.name}' batch size does not match other inputs for '{model.name}'", request)
+            _fail(
+                f"input '{tensor.name}' batch size does not match other inputs for '{model.name}'", request.id
+            )
     if rows > model.max_batch_size:
-        _fail(f"inference request batch-size must be <= {model.max_batch_size} for '{model.name}'", request)
+        _fail(
+            f"inference request batch-size must be <= {model.max_batch_size} for '{model.name}'", request.id
+        )
 
 
 def _check_datatype(model: ServedModel, rule: TensorRule, tensor: InputTensor, request: InferRequest) -> None:
@@ -103,7 +108,7 @@ def _check_datatype(model: ServedModel, rule: TensorRule, tensor: InputTensor, r
         _fail(
             f"inference input '{rule.name}' data-type is '{given}', "
             f"but model '{model.name}' expects '{rule.datatype}'",
-            request,
+            request.id,
         )
 
 
@@ -114,7 +119,7 @@ def _check_shape(model: ServedModel, rule: TensorRule, tensor: InputTensor, requ
         _fail(
             f"All input dimensions should be specified for input '{rule.name}' for model '{model.name}', "
             f"got {format_shape(tensor.shape)}",
-            request,
+            request.id,
         )
     if dims != rule.dims:
         expected = (-1, *rule.dims) if batches else rule.dims
@@ -122,21 +127,24 @@ def _check_shape(model: ServedModel, rule: TensorRule, tensor: InputTensor, requ
             f"unexpected shape for input '{rule.name}' for model '{model.name}'. "
             f"Expected {format_shape(expected)}, got {format_shape(tensor.shape)}. "
             + (_BATCH_NOTE if batches else ""),
-            request,
+            request.id,
         )
     if batches and tensor.shape[0] < 1:
-        _fail(f"inference request batch-size must be >= 1 for '{model.name}', got {tensor.shape[0]}", request)
+        _fail(
+            f"inference request batch-size must be >= 1 for '{model.name}', got {tensor.shape[0]}", request.id
+        )
 
 
 def _check_size(model: ServedModel, rule: TensorRule, tensor: InputTensor, request: InferRequest) -> None:
     rows = tensor.shape[0] if model.max_batch_size > 0 else 1
     if rule.row_bytes is None:
-        fault = strings_fault(tensor.data, rows * rule.row_elements)
+        # Of that datatype, so it has been read.
+        fault = strings_fault(cast(Buffer, tensor.data), rows * rule.row_elements)
         if fault:
-            _fail(fault.format(f"inference input '{rule.name}' for model '{model.name}'"), request)
+            _fail(fault.format(f"inference input '{rule.name}' for model '{model.name}'"), request.id)
     elif len(tensor.data) != rows * rule.row_bytes:
         _fail(
             f"input byte size mismatch for input '{rule.name}' for model '{model.name}'. "
             f"Expected {rows * rule.row_bytes}, got {len(tensor.data)}",
-            request,
+            request.id,
         )

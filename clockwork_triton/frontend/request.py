@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from clockwork_triton.frontend.shared_memory import RegionPart
 from clockwork_triton.inference import Buffer
+from clockwork_triton.telemetry.trace import Trace
 
 ParameterValue = bool | int | float | str
 
@@ -18,20 +20,32 @@ class InputTensor(NamedTuple):
     """`datatype` as on the wire ("FP32"), `shape` with the batch dimension.
 
     `data`: little-endian, row-major; a memoryview must be one-dimensional and of bytes. BYTES elements are
-    each preceded by their length in four bytes.
+    each preceded by their length in four bytes, and are never left in shared memory: they are read twice.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: Buffer
+    data: Buffer | RegionPart
+
+
+class OutputOption(NamedTuple):
+    """What is to become of an output instead of being sent as it is.
+
+    `classes` above 0: the names of so many of its greatest elements. `region`: written there, and not sent.
+    """
+
+    name: str
+    classes: int = 0
+    region: RegionPart | None = None
 
 
 class InferRequest(NamedTuple):
     """`outputs`: the names asked for, in the order of the answer; empty means all.
 
     `timeout_us` counts from arrival; 0 or less means none was given. `priority` 0 is the default level.
-    `parameters` are those that the server itself gives no meaning.
+    `parameters` are those that the server itself gives no meaning. `options` are about some of the outputs.
+    `parts`: the pieces of shared memory that have been taken for the request's tensors.
     """
 
     inputs: Sequence[InputTensor]
@@ -40,6 +54,8 @@ class InferRequest(NamedTuple):
     timeout_us: int = 0
     priority: int = 0
     parameters: Mapping[str, ParameterValue] = {}
+    options: Sequence[OutputOption] = ()
+    parts: Sequence[RegionPart] = ()
 
 
 class OutputTensor(NamedTuple):
@@ -59,8 +75,12 @@ class ResponseLayout:
 
 
 class InferResponse(NamedTuple):
-    """`data` holds the bytes of `layout.tensors`, in their order."""
+    """`data` holds the bytes of `layout.tensors`, in their order.
+
+    `trace`, where the request is traced, is to be ended by whoever sends the response.
+    """
 
     layout: ResponseLayout
     id: str
     data: Sequence[bytes]
+    trace: Trace | None = None

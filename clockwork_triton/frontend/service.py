@@ -7,10 +7,11 @@ ServerError into a status.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from inspect import isawaitable
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
@@ -19,10 +20,14 @@ from tritonclient.grpc import service_pb2
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend import codec
 from clockwork_triton.frontend.dataplane import DataPlane
+from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler, restrict
+from clockwork_triton.frontend.operations import Operations
 from clockwork_triton.frontend.queries import Queries, ServerIdentity
 from clockwork_triton.frontend.request import InferResponse
+from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.frontend.stream import in_order
 from clockwork_triton.inference import Buffer
+from clockwork_triton.telemetry.trace import Trace
 
 INFERENCE_SERVICE = "inference.GRPCInferenceService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -31,20 +36,7 @@ _STREAM_LIMIT = 1024
 """How many requests of one stream may be under way before no more of it are read."""
 
 
-class Call(NamedTuple):
-    """`arrival_ns`, and `deadline_ns` when the client stops waiting, are on the data plane's clock.
-
-    `metadata`, keys in lower case, is only there for streams.
-    """
-
-    arrival_ns: int
-    deadline_ns: int | None
-    metadata: Sequence[tuple[str, str | bytes]] = ()
-
-
 Message = TypeVar("Message")
-UnaryHandler = Callable[[Buffer, Call], Awaitable[bytes]]
-StreamHandler = Callable[[AsyncIterator[Buffer], Call], AsyncGenerator[bytes, None]]
 
 
 class InferenceService:
@@ -52,27 +44,39 @@ class InferenceService:
 
     unary: Mapping[str, UnaryHandler]
     streams: Mapping[str, StreamHandler]
+    reads_metadata: bool
+    """Whether unary calls need their metadata too, which takes a transport time to find out."""
 
-    def __init__(self, plane: DataPlane, identity: ServerIdentity) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        identity: ServerIdentity,
+        restrictions: Mapping[str, Restriction] | None = None,
+    ) -> None:
+        """`restrictions`: by Triton's categories."""
         self.plane = plane
+        self._shared_memory = plane.facilities.shared_memory
         queries = Queries(plane, identity, time.time_ns() - plane.clock())
         unary: dict[str, UnaryHandler] = {}
-        for method in service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
-            unary[f"/{INFERENCE_SERVICE}/{method.name}"] = partial(_unsupported, method.name)
-        for rpc, query in queries.by_rpc().items():
+        for rpc, answer in (queries.by_rpc() | Operations(plane).by_rpc()).items():
             request_class = getattr(service_pb2, f"{rpc}Request")
-            unary[f"/{INFERENCE_SERVICE}/{rpc}"] = partial(_answer, request_class, query)
+            unary[f"/{INFERENCE_SERVICE}/{rpc}"] = partial(_answer, request_class, answer)
         unary[f"/{INFERENCE_SERVICE}/ModelInfer"] = self.model_infer
         unary[f"/{HEALTH_SERVICE}/Check"] = partial(_answer, health_pb2.HealthCheckRequest, queries.health)
-        stream = f"/{INFERENCE_SERVICE}/ModelStreamInfer"
-        del unary[stream]
         self.unary = unary
-        self.streams = {stream: self.model_stream_infer}
+        self.streams = {f"/{INFERENCE_SERVICE}/ModelStreamInfer": self.model_stream_infer}
+        self.reads_metadata = bool(restrictions)
+        if restrictions:
+            restrict(unary, self.streams, restrictions)
 
     async def model_infer(self, data: Buffer, call: Call) -> bytes:
         """A serialised ModelInferRequest to a serialised ModelInferResponse."""
         request = _parse(codec.parse_request, "ModelInferRequest", data)
-        return codec.encode_response(await self._infer(request, call))
+        response = await self._infer(request, call)
+        encoded = codec.encode_response(response)
+        if response.trace is not None:
+            self._end_trace(response.trace, call)
+        return encoded
 
     async def model_stream_infer(
         self, requests: AsyncIterator[Buffer], call: Call
@@ -88,11 +92,15 @@ class InferenceService:
             request = _parse(codec.parse_request, "ModelInferRequest", data)
             arrived = call._replace(arrival_ns=self.plane.clock())
             try:
-                return codec.encode_stream_response(await self._infer(request, arrived))
+                response = await self._infer(request, arrived)
+                encoded = codec.encode_stream_response(response)
             except ServerError as error:
                 if ends_on_error:
                     raise
-                return codec.encode_stream_error(error.message, request.message.id)
+                return codec.encode_stream_error(error, request.message)
+            if response.trace is not None:
+                self._end_trace(response.trace, arrived)
+            return encoded
 
         async with aclosing(in_order(requests, run, _STREAM_LIMIT)) as responses:
             async for response in responses:
@@ -102,20 +110,29 @@ class InferenceService:
         return await self.plane.infer(
             request.message.model_name,
             request.message.model_version,
-            partial(codec.decode_request, request),
+            partial(codec.decode_request, request, self._shared_memory),
             call.arrival_ns,
             call.deadline_ns,
         )
 
+    def _end_trace(self, trace: Trace, call: Call) -> None:
+        """The transport's part is seen from here: a message arrives whole, and is sent once it is encoded."""
+        now = self.plane.clock()
+        trace.stamp("GRPC_WAITREAD_START", call.arrival_ns)
+        trace.stamp("GRPC_WAITREAD_END", call.arrival_ns)
+        trace.stamp("INFER_RESPONSE_COMPLETE", now)
+        trace.stamp("GRPC_SEND_START", now)
+        trace.stamp("GRPC_SEND_END", self.plane.clock())
+        trace.end()
 
-async def _answer(request_class: Any, query: Callable[[Any], Any], data: Buffer, call: Call) -> bytes:
+
+async def _answer(request_class: Any, answer: Callable[[Any], Any], data: Buffer, call: Call) -> bytes:
     request = _parse(request_class.FromString, request_class.DESCRIPTOR.name, data)
-    response: bytes = query(request).SerializeToString()
-    return response
-
-
-async def _unsupported(rpc: str, data: Buffer, call: Call) -> bytes:
-    raise ServerError(Code.UNSUPPORTED, f"{rpc} is not supported by this server")
+    response = answer(request)
+    if isawaitable(response):
+        response = await response
+    encoded: bytes = response.SerializeToString()
+    return encoded
 
 
 def _parse(parse: Callable[[Buffer], Message], name: str, data: Buffer) -> Message:

@@ -6,11 +6,6 @@ _FOREVER_NS = 1 << 61
 """73 years: a longer budget is none, so that no deadline leaves the range of 64 bits."""
 
 
-def smallest_budget(*budgets_ns: int | None) -> int | None:
-    """None stands for no budget."""
-    return min((budget for budget in budgets_ns if budget is not None), default=None)
-
-
 def deadline(
     arrival_ns: int, timeout_us: int, transport_deadline_ns: int | None, default_budget_ns: int | None
 ) -> int | None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from clockwork_triton.inference import Buffer, InferenceAnswer, InferenceCall, InferenceEngine
+from clockwork_triton.inference import InferenceAnswer, InferenceCall, InferenceEngine, InputData
 
 
 async def infer_in_parts(
@@ -38,7 +38,9 @@ def split(call: InferenceCall, largest: int) -> Sequence[InferenceCall]:
     ]
 
 
-def _rows(data: Buffer, rows: int, start: int, count: int) -> memoryview:
+def _rows(data: InputData, rows: int, start: int, count: int) -> InputData:
     row_bytes, rest = divmod(len(data), rows)
     assert rest == 0, "only tensors of fixed-size rows can be split"
-    return memoryview(data)[start * row_bytes : (start + count) * row_bytes]
+    if isinstance(data, bytes | memoryview):
+        return memoryview(data)[start * row_bytes : (start + count) * row_bytes]
+    return data.part(start * row_bytes, count * row_bytes)

@@ -8,7 +8,7 @@ from clockwork_triton.frontend.refusal import refuse
 from clockwork_triton.frontend.request import InferRequest, OutputTensor, ResponseLayout
 from clockwork_triton.frontend.shapes import TensorRule, tensor_rules
 from clockwork_triton.frontend.strings import strings_fault
-from clockwork_triton.inference import Buffer
+from clockwork_triton.inference import Buffer, InputData
 from clockwork_triton.repository.model import ServedModel
 
 _MAX_LAYOUTS = 256
@@ -25,7 +25,7 @@ class CheckedRequest(NamedTuple):
     """`inputs` in the artifact's order; `rows` is 1 where the model does not batch."""
 
     rows: int
-    inputs: tuple[Buffer, ...]
+    inputs: tuple[InputData, ...]
     selection: Selection
 
 
@@ -57,7 +57,7 @@ class RequestChecker:
         if len(request.inputs) != len(self.inputs):
             return None
         rows = 0 if self._batches else 1
-        data: list[Buffer | None] = [None] * len(self.inputs)
+        data: list[InputData | None] = [None] * len(self.inputs)
         for name, datatype, shape, content in request.inputs:
             rule = self._rules.get(name)
             if rule is None or datatype != rule.datatype or data[rule.index] is not None:
@@ -71,7 +71,7 @@ class RequestChecker:
             elif shape != rule.dims:
                 return None
             if rule.row_bytes is None:
-                if strings_fault(content, rows * rule.row_elements):
+                if strings_fault(cast(Buffer, content), rows * rule.row_elements):
                     return None
             elif len(content) != rows * rule.row_bytes:
                 return None
@@ -80,7 +80,7 @@ class RequestChecker:
         if selection is None:
             return None
         # As many tensors as there are inputs, no two the same: every place is filled.
-        return CheckedRequest(rows, cast(tuple[Buffer, ...], tuple(data)), selection)
+        return CheckedRequest(rows, cast(tuple[InputData, ...], tuple(data)), selection)
 
     def _select(self, rows: int, names: tuple[str, ...]) -> Selection | None:
         if len(set(names)) != len(names) or not self._output_rules.keys() >= set(names):

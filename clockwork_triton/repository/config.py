@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format, text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelQueuePolicy
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from clockwork_triton.errors import Code, ServerError
 
@@ -52,8 +52,10 @@ def parse_text(text: str, source: str = "config.pbtxt") -> Any:
 def parse_json(text: str) -> Any:
     """ModelConfig from JSON, as the load request carries it; numbers may be given as strings."""
     try:
+        if not text.lstrip().startswith("{"):
+            raise json_format.ParseError("it is no JSON object")
         return json_format.Parse(text, ModelConfig())
-    except json_format.ParseError as error:
+    except (json_format.ParseError, RecursionError) as error:
         raise invalid(f"failed to parse the model configuration: {error}") from error
 
 
@@ -96,21 +98,10 @@ def find_backend(config: Any, filenames: Collection[str]) -> None:
     config.default_model_filename = config.default_model_filename or MODEL_FILENAME
 
 
-def default_timeout_ns(config: Any) -> int | None:
-    """The budget of a request that brings none: the smaller of the queue policy's and `slo_ms`, or None.
-
-    A policy that delays late requests instead of rejecting them sets no deadline.
-    """
-    budgets: list[int] = []
-    policy = config.dynamic_batching.default_queue_policy
-    if policy.default_timeout_microseconds and policy.timeout_action != ModelQueuePolicy.DELAY:
-        budgets.append(policy.default_timeout_microseconds * 1_000)
-    if "slo_ms" in config.parameters:
-        budgets.append(_slo_ns(config))
-    return min(budgets, default=None)
-
-
-def _slo_ns(config: Any) -> int:
+def slo_ns(config: Any) -> int | None:
+    """The model's parameter `slo_ms` in nanoseconds, None where it has none. ServerError if it is not one."""
+    if "slo_ms" not in config.parameters:
+        return None
     text = config.parameters["slo_ms"].string_value
     try:
         milliseconds = float(text)

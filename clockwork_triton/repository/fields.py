@@ -89,10 +89,8 @@ FIELDS: Mapping[str, Effect] = {
     "dynamic_batching.default_queue_policy.timeout_action": USED,
     "dynamic_batching.default_queue_policy.default_timeout_microseconds": USED,
     "dynamic_batching.default_queue_policy.allow_timeout_override": USED,
-    "dynamic_batching.default_queue_policy.max_queue_size": _no_effect(
-        "what cannot be answered in time is refused at once, so the queue bounds itself"
-    ),
-    "dynamic_batching.priority_queue_policy": _no_effect("the default queue policy holds for every priority"),
+    "dynamic_batching.default_queue_policy.max_queue_size": USED,
+    "dynamic_batching.priority_queue_policy": USED,
     "sequence_batching": _refused("sequence batching is not supported yet"),
     "ensemble_scheduling": _refused("ensembles are not supported yet"),
     "instance_group.name": USED,
@@ -106,7 +104,7 @@ FIELDS: Mapping[str, Effect] = {
     "instance_group.host_policy": _ONE_AT_A_TIME,
     "default_model_filename": USED,
     "cc_model_filenames": _no_effect("the default model file serves every compute capability"),
-    "metric_tags": _no_effect("metrics carry the labels model and version"),
+    "metric_tags": USED,
     "parameters": USED,
     "model_warmup": _no_effect("a model is measured before it is ready, so it is warm"),
     "model_operations.op_library_filename": _refused("libraries of custom operators cannot be loaded"),
@@ -114,7 +112,7 @@ FIELDS: Mapping[str, Effect] = {
         "decoupled models are not supported: an ONNX model answers once"
     ),
     "model_repository_agents.agents": _refused("repository agents are not supported"),
-    "response_cache.enable": _no_effect("there is no response cache"),
+    "response_cache.enable": USED,
     "model_metrics": _no_effect("histograms have the server's own buckets"),
 }
 

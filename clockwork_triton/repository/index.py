@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from clockwork_triton.repository.model import IndexEntry, ServedModel
@@ -29,4 +29,20 @@ class ModelIndex(Protocol):
 
     def all_ready(self) -> bool:
         """Whether every known model has a version, and every version is READY or was unloaded on purpose."""
+        ...
+
+
+class ModelControl(Protocol):
+    """Loading and unloading by name, where the repository's mode allows it."""
+
+    async def load(self, name: str, config: str | None = None, files: Mapping[str, bytes] = ...) -> None:
+        """Brings the model to what its directory holds, and returns when it is READY.
+
+        `config` is a ModelConfig in JSON, in place of config.pbtxt. `files`, by their path in the model's
+        directory, stand in for the directory. ServerError in Triton's words.
+        """
+        ...
+
+    def unload(self, name: str) -> None:
+        """Takes the model out of service at once. An unknown name is no error."""
         ...

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from clockwork_triton.datatypes import TensorSpec
+from clockwork_triton.repository.queue_policy import ANY_REQUEST, QueuePolicies
 
 
 class State(Enum):
@@ -37,7 +38,7 @@ class ServedModel:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int
-    default_timeout_ns: int | None
+    queue: QueuePolicies = ANY_REQUEST
     batch_sizes: tuple[int, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtime: str = "tvm"

@@ -13,7 +13,6 @@ from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.repository.agreement import check_agreement, input_shapes, visible_specs
 from clockwork_triton.repository.completion import DEFAULT_MAX_BATCH_SIZE, auto_complete, normalise
 from clockwork_triton.repository.config import (
-    default_timeout_ns,
     find_backend,
     invalid,
     name_config,
@@ -22,6 +21,7 @@ from clockwork_triton.repository.config import (
 from clockwork_triton.repository.fields import notices
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
 from clockwork_triton.repository.model import ServedModel
+from clockwork_triton.repository.queue_policy import QueuePolicies, queue_policies
 from clockwork_triton.repository.validation import validate
 
 LARGEST_LABELS_BYTES = 16 << 20
@@ -54,7 +54,7 @@ class PreparedVersion:
 
     source: ModelSource
     labels: Mapping[str, tuple[str, ...]]
-    default_timeout_ns: int | None
+    queue: QueuePolicies
 
 
 def plan_model(
@@ -70,7 +70,7 @@ def plan_model(
     told = list(notices(config))
     find_backend(config, _first_version_files(directory, present))
     validate(config, options.gpus)
-    default_timeout_ns(config)
+    queue_policies(config)
     if config.version_policy.WhichOneof("policy_choice") == "specific":
         missing = sorted(set(config.version_policy.specific.versions) - set(present))
         told += [f"version {version} is specified but its directory is not present" for version in missing]
@@ -121,7 +121,7 @@ def prepare_version(
             input_shapes(config, signature),
         ),
         read_labels(config, plan.directory),
-        default_timeout_ns(config),
+        queue_policies(config),
     )
 
 
@@ -136,7 +136,7 @@ def served_model(prepared: PreparedVersion, loaded: LoadedModel) -> ServedModel:
         inputs=visible_specs(source.config.input, loaded.inputs, source.name),
         outputs=visible_specs(source.config.output, loaded.outputs, source.name),
         max_batch_size=source.config.max_batch_size,
-        default_timeout_ns=prepared.default_timeout_ns,
+        queue=prepared.queue,
         batch_sizes=tuple(sorted(loaded.infer_ns)),
         labels=prepared.labels,
         runtime=loaded.runtime,

@@ -7,13 +7,13 @@ Model control modes, as Triton's: `none` loads everything once at the start, `po
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.repository.config import parse_json
 from clockwork_triton.repository.decide import decide
 from clockwork_triton.repository.lifecycle import OUTDATED, Failures, ModelLifecycle
 from clockwork_triton.repository.loader import ModelLoader
@@ -21,8 +21,11 @@ from clockwork_triton.repository.model import IndexEntry, ServedModel, State
 from clockwork_triton.repository.plan import ConfigOptions
 from clockwork_triton.repository.scan import TWICE, FoundModel, Scan, check_name, model_names, nameless, scan
 from clockwork_triton.repository.status import Failure, VersionStatus
+from clockwork_triton.repository.upload import Upload
+from clockwork_triton.repository.versions import parse_version
 
 EVERY_MODEL = "*"
+_NO_FILES: Mapping[str, bytes] = {}
 
 # Between the two looks at the repositories that a start in poll mode takes.
 SETTLE_S = 1.0
@@ -122,16 +125,31 @@ class Repository:
             del self._tried[name]
             self._lifecycles[name].unload()
 
-    async def load(self, name: str, override: Any = None) -> None:
-        """Explicit mode: brings the model to what its directory holds, and returns when it is READY.
-
-        `override` is a ModelConfig in place of config.pbtxt. ServerError in Triton's words.
-        """
+    async def load(
+        self, name: str, config: str | None = None, files: Mapping[str, bytes] = _NO_FILES
+    ) -> None:
+        """Explicit mode; see ModelControl."""
         self._check_control(name)
-        found = (await self._scan()).get(name)
-        if found is None or found.refusal:
+        try:
+            override = None if config is None else parse_json(config)
+        except ServerError as error:
+            self._on_notice(name, error.message)
+            raise _not_polled(name) from error
+        if files and config is None:
             raise _not_polled(name)
-        failures = await _outcome(self._begin(found, override))
+        upload = await asyncio.to_thread(Upload, name, files) if files else None
+        try:
+            found = (await self._scan([upload.root] if upload else self._roots)).get(name)
+            if found is None or found.refusal:
+                raise _not_polled(name)
+            task = self._begin(found, override)
+        except BaseException:
+            if upload:
+                upload.remove()
+            raise
+        # Not when this coroutine ends: the load goes on where its client does not wait for it.
+        task.add_done_callback(lambda task: upload.remove() if upload else None)
+        failures = await _outcome(task)
         if not found.versions:
             raise ServerError(Code.INTERNAL, f"failed to load '{name}', no version is available")
         if any(failure.version is None for failure in failures):
@@ -152,7 +170,7 @@ class Repository:
     def lookup(self, name: str, version: str) -> ServedModel:
         """See ModelIndex."""
         ready = self._ready.get((name, version))
-        return ready if ready is not None else self._lookup_number(name, _parse_version(version))
+        return ready if ready is not None else self._lookup_number(name, parse_version(version))
 
     def served(self) -> Sequence[ServedModel]:
         """See ModelIndex."""
@@ -196,9 +214,10 @@ class Repository:
         for lifecycle in list(self._lifecycles.values()):
             await lifecycle.close()
 
-    async def _scan(self) -> Scan:
+    async def _scan(self, roots: Sequence[Path] = ()) -> Scan:
         try:
-            found, skipped = await asyncio.to_thread(lambda: (scan(self._roots), nameless(self._roots)))
+            places = roots or self._roots
+            found, skipped = await asyncio.to_thread(lambda: (scan(places), nameless(places)))
         except OSError as error:
             raise ServerError(
                 Code.INTERNAL, f"failed to read model repository '{error.filename}': {error.strerror}"
@@ -206,7 +225,8 @@ class Repository:
         for path in skipped:
             if path not in self._nameless:
                 self._on_notice("", f"'{path}' is passed over: its name is not UTF-8")
-        self._nameless = frozenset(skipped)
+        if not roots:
+            self._nameless = frozenset(skipped)
         return found
 
     def _begin(self, found: FoundModel, override: Any = None) -> asyncio.Task[Failures]:
@@ -271,25 +291,6 @@ async def _outcome(task: asyncio.Task[Failures]) -> Failures:
     if task.cancelled():
         raise ServerError(Code.INTERNAL, OUTDATED)
     return task.result()
-
-
-def _parse_version(text: str) -> int | None:
-    """None for "". Reads as C's stol does: a number, and whatever follows it."""
-    if not text:
-        return None
-    match = re.match(r"\s*([+-]?\d+)", text, re.ASCII)
-    if not match or not -(1 << 63) <= int(match[1]) < 1 << 63:
-        raise ServerError(
-            Code.INVALID_ARG,
-            f"failed to get model version from specified version string '{text}' (details: stol), "
-            "version should be an integral value > 0",
-        )
-    if int(match[1]) < 0:
-        raise ServerError(
-            Code.INVALID_ARG,
-            f"invalid model version specified '{text}' , version should be an integral value > 0",
-        )
-    return int(match[1])
 
 
 def _not_polled(name: str) -> ServerError:

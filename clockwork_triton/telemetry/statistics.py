@@ -12,6 +12,12 @@ from enum import Enum
 
 from clockwork_triton.inference import InferenceAnswer
 from clockwork_triton.telemetry.histogram import Histogram
+from clockwork_triton.telemetry.latency_options import LatencyOptions
+from clockwork_triton.telemetry.summary import Summary
+
+STAGES = ("request", "queue", "compute_input", "compute_infer", "compute_output")
+FIRST_RESPONSE_BOUNDS_NS = tuple(ms * 1_000_000 for ms in (100, 500, 2000, 5000))
+"""Triton's."""
 
 _REMEMBERED_ACTIONS = 1024
 
@@ -54,7 +60,8 @@ class ModelStatistics:
     execution it was part of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, latencies: LatencyOptions | None = None) -> None:
+        latencies = latencies or LatencyOptions()
         self.last_inference_ns = 0
         self.inference_count = 0
         self.execution_count = 0
@@ -66,7 +73,11 @@ class ModelStatistics:
         self.compute_output = Duration()
         self.failures = {reason: Duration() for reason in Failure}
         self.batches: dict[int, BatchStatistics] = {}
+        self.cache_hit = Duration()
+        self.cache_miss = Duration()
         self.latency = Histogram()
+        self.first_response = Histogram(FIRST_RESPONSE_BOUNDS_NS) if latencies.histograms else None
+        self.summaries = {stage: Summary() for stage in STAGES} if latencies.summaries else None
         self._actions: dict[int, None] = {}
 
     @property
@@ -78,22 +89,44 @@ class ModelStatistics:
     def succeeded(
         self, now_ns: int, arrival_ns: int, rows: int, late: bool, answers: Sequence[InferenceAnswer]
     ) -> None:
-        """A request was answered. `answers`: of its parts, one unless it was too big for one execution.
+        """A request was answered. `answers`: of its parts, one unless it was too big for one execution, none
+        where its answer was kept from another.
 
         Of several parts the stages of the one that ended last are taken: with its time in the queue, which
         includes waiting for the parts before it, they add up to the request's latency.
         """
-        last = answers[0] if len(answers) == 1 else max(answers, key=_ended_after)
+        latency_ns = now_ns - arrival_ns
         self.last_inference_ns = now_ns
-        self.inference_count += rows
         self.late += late
-        self.success.add(now_ns - arrival_ns)
+        self.success.add(latency_ns)
+        self.latency.add(latency_ns)
+        if self.first_response is not None:
+            self.first_response.add(latency_ns)
+        if not answers:
+            self.queue.add(latency_ns)
+            self._summarise(now_ns, request=latency_ns, queue=latency_ns)
+            return
+        last = answers[0] if len(answers) == 1 else max(answers, key=_ended_after)
+        self.inference_count += rows
         self.queue.add(last.queue_ns)
         self.compute_input.add(last.input_ns)
         self.compute_infer.add(last.infer_ns)
         self.compute_output.add(last.output_ns)
-        self.latency.add(now_ns - arrival_ns)
+        if self.summaries is not None:
+            self._summarise(
+                now_ns,
+                request=latency_ns,
+                queue=last.queue_ns,
+                compute_input=last.input_ns,
+                compute_infer=last.infer_ns,
+                compute_output=last.output_ns,
+            )
         self._executed(answers)
+
+    def _summarise(self, now_ns: int, **durations_ns: int) -> None:
+        if self.summaries is not None:
+            for stage, duration_ns in durations_ns.items():
+                self.summaries[stage].add(now_ns, duration_ns)
 
     def failed(
         self, reason: Failure, now_ns: int, arrival_ns: int, answers: Sequence[InferenceAnswer] = ()
@@ -121,14 +154,15 @@ class ModelStatistics:
 class Statistics:
     """The statistics of all models, by name and version. They outlive a reload, as counters should."""
 
-    def __init__(self) -> None:
+    def __init__(self, latencies: LatencyOptions | None = None) -> None:
+        self.latencies = latencies or LatencyOptions()
         self._models: dict[tuple[str, int], ModelStatistics] = {}
 
     def of(self, name: str, version: int) -> ModelStatistics:
         """New, and all zero, if the version has not been seen before."""
         found = self._models.get((name, version))
         if found is None:
-            found = self._models[name, version] = ModelStatistics()
+            found = self._models[name, version] = ModelStatistics(self.latencies)
         return found
 
 

@@ -287,3 +287,14 @@ def test_an_action_refused_as_too_late_is_planned_again() -> None:
     assert world.outcome(first) is Outcome.OK
     assert world.outcome(second) is Outcome.OK
     assert world.controller.snapshot().counters["too_late"] == 1
+
+
+def test_waiting_requests_are_counted_by_priority_level() -> None:
+    world = small_world()
+    for priority in (0, 1, 1, 3):
+        world.ask(0, None, priority=priority)
+    queued = world.controller.queued
+    assert [queued(0, priority) for priority in (0, 1, 2, 3)] == [1, 2, 0, 1]
+    assert queued(99, 0) == 0
+    world.run(200 * MS)
+    assert [queued(0, priority) for priority in (0, 1, 2, 3)] == [0, 0, 0, 0]

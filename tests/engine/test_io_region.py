@@ -29,6 +29,29 @@ def test_slots_are_handed_out_once(region: IoRegion) -> None:
     assert region.take() == first
 
 
+class Counted:
+    """A Source whose bytes count up from a first one."""
+
+    def __init__(self, first: int, size: int) -> None:
+        self._bytes = bytes(range(first, first + size))
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def read_into(self, target: memoryview) -> None:
+        target[:] = self._bytes
+
+    def part(self, start: int, length: int) -> Counted:
+        return Counted(self._bytes[start], length)
+
+
+def test_a_source_is_laid_into_the_slot_by_itself(region: IoRegion, manifest: Manifest) -> None:
+    layout = manifest.slot(2)
+    region.write_inputs(0, manifest, 2, [(1, [Counted(0, 16), b"b" * 16]), (1, [Counted(50, 16), b"d" * 16])])
+    written = bytes(region._view[layout.inputs[0] : layout.inputs[0] + 32])
+    assert written == bytes(range(16)) + bytes(range(50, 66))
+
+
 def test_rows_of_several_calls_lie_one_after_the_other(region: IoRegion, manifest: Manifest) -> None:
     layout = manifest.slot(2)
     region.write_inputs(

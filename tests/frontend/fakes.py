@@ -21,8 +21,9 @@ from clockwork_triton.frontend.grpc_server import GrpcServer
 from clockwork_triton.frontend.http2_server import Http2Server
 from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.service import InferenceService
-from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from clockwork_triton.inference import InferenceAnswer, InferenceCall, as_bytes
 from clockwork_triton.repository.model import IndexEntry, ServedModel, State
+from clockwork_triton.repository.queue_policy import QueuePolicies, QueuePolicy
 from clockwork_triton.telemetry.statistics import Statistics
 
 T = TypeVar("T")
@@ -53,7 +54,9 @@ def served_model(
     max_batch_size: int = 8,
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8),
     default_timeout_ns: int | None = None,
+    queue: QueuePolicies | None = None,
     config: Any = None,
+    cached: bool = False,
 ) -> ServedModel:
     if config is None:
         config = model_config_pb2.ModelConfig(
@@ -63,6 +66,7 @@ def served_model(
             wire = NUMPY_TO_WIRE[spec.dtype]
             kind = "TYPE_STRING" if wire == "BYTES" else f"TYPE_{wire}"
             tensors.add(name=spec.name, dims=spec.shape, data_type=kind)
+    config.response_cache.enable = cached
     return ServedModel(
         name,
         version,
@@ -71,9 +75,13 @@ def served_model(
         tuple(inputs),
         tuple(outputs),
         max_batch_size,
-        default_timeout_ns,
+        queue or QueuePolicies({0: QueuePolicy(default_timeout_ns)}),
         batch_sizes if max_batch_size else (),
     )
+
+
+LEVELS = QueuePolicies({1: QueuePolicy(1_000_000), 2: QueuePolicy(), 3: QueuePolicy(None, 2)}, 2)
+"""Three priority levels: one with a budget of a millisecond, one with a queue of two."""
 
 
 def simple(**changes: Any) -> ServedModel:
@@ -147,6 +155,9 @@ class FakeEngine:
                 self._arrived.notify_all()
             raise
 
+    def queued(self, model_id: int, priority: int) -> int:
+        return len(self.waiting)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with self._arrived:
             await self._arrived.wait_for(condition)
@@ -163,10 +174,10 @@ class FakeEngine:
 
     def answer(self, call: InferenceCall, **changes: Any) -> InferenceAnswer:
         if len(call.inputs) == 2:
-            arrays = [np.frombuffer(data, np.int32) for data in call.inputs]
+            arrays = [np.frombuffer(as_bytes(data), np.int32) for data in call.inputs]
             outputs = ((arrays[0] + arrays[1]).tobytes(), (arrays[0] - arrays[1]).tobytes())
         else:
-            outputs = tuple(bytes(data) for data in call.inputs)
+            outputs = tuple(as_bytes(data) for data in call.inputs)
         facts = {
             "action_id": len(self.calls),
             "executed_rows": call.rows,
@@ -201,13 +212,17 @@ class Harness:
 
 @asynccontextmanager
 async def serving(
-    *models: ServedModel, engine: FakeEngine | None = None, clock: Any = None, **options: Any
+    *models: ServedModel,
+    engine: FakeEngine | None = None,
+    clock: Any = None,
+    restrictions: Any = None,
+    **options: Any,
 ) -> AsyncIterator[Harness]:
     engine = engine or FakeEngine()
     index = FakeIndex(list(models or (simple(),)))
     statistics = Statistics()
     plane = DataPlane(index, engine, statistics, clock or FakeClock(), **options)
-    server = TRANSPORTS[transport](InferenceService(plane, ServerIdentity("triton", "1.2.3")))
+    server = TRANSPORTS[transport](InferenceService(plane, ServerIdentity("triton", "1.2.3"), restrictions))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     options_ = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     try:

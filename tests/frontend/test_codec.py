@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,15 +8,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import Code, ExecutionError, ServerError
 from clockwork_triton.frontend import codec
-from clockwork_triton.frontend.request import InferResponse, InputTensor, OutputTensor, ResponseLayout
+from clockwork_triton.frontend.request import (
+    InferRequest,
+    InferResponse,
+    InputTensor,
+    OutputOption,
+    OutputTensor,
+    ResponseLayout,
+)
+from clockwork_triton.frontend.shared_memory import RegionPart, SharedMemory
 from tests.frontend.messages import COUNTED, ONES, infer_request, parameter
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> SharedMemory:
+    """Region `r`: 256 bytes that count up."""
+    (tmp_path / "object").write_bytes(bytes(range(256)))
+    memory = SharedMemory(True, tmp_path)
+    memory.register("r", "/object", 0, 256)
+    return memory
+
+
+def in_region(tensor: Any, name: str, byte_size: int, offset: int = 0) -> None:
+    tensor.parameters["shared_memory_region"].string_param = name
+    tensor.parameters["shared_memory_byte_size"].int64_param = byte_size
+    if offset:
+        tensor.parameters["shared_memory_offset"].int64_param = offset
+
+
+def decode(request: Any, memory: SharedMemory | None = None) -> InferRequest:
+    return codec.decode_request(codec.parse_request(request.SerializeToString()), memory or SharedMemory())
 
 
 def refusal(request: Any) -> tuple[Code, str]:
     with pytest.raises(ServerError) as caught:
-        codec.decode_request(codec.parse_request(request.SerializeToString()))
+        decode(request)
     return caught.value.code, caught.value.message
 
 
@@ -23,7 +52,7 @@ def refusal(request: Any) -> tuple[Code, str]:
 def test_raw_and_typed_tensors_are_the_same(raw: bool) -> None:
     request = infer_request(raw, id="7", parameters={"timeout": parameter(int64_param=9)})
     request.outputs.add(name="OUTPUT1")
-    decoded = codec.decode_request(codec.parse_request(request.SerializeToString()))
+    decoded = decode(request)
     assert list(decoded.inputs) == [
         InputTensor("INPUT0", "INT32", (1, 16), COUNTED.tobytes()),
         InputTensor("INPUT1", "INT32", (1, 16), ONES.tobytes()),
@@ -53,29 +82,112 @@ def test_duplicates_come_before_missing_data() -> None:
     request = infer_request()
     del request.raw_input_contents[1]
     request.inputs[1].name = "INPUT0"
-    assert refusal(request)[1] == "input 'INPUT0' already exists in request"
+    assert refusal(request)[1] == "[request id: <id_unknown>] input 'INPUT0' already exists in request"
 
 
 def test_shared_memory_that_nobody_registered_is_not_found() -> None:
     for tensors in ("inputs", "outputs"):
         request = infer_request()
         request.outputs.add(name="OUTPUT0")
-        getattr(request, tensors)[0].parameters["shared_memory_region"].string_param = "r0"
+        in_region(getattr(request, tensors)[0], "r0", 64)
         assert refusal(request) == (Code.NOT_FOUND, "Unable to find shared memory region: 'r0'")
 
 
 def test_shared_memory_with_contents_is_refused() -> None:
     request = infer_request(raw=False)
-    request.inputs[0].parameters["shared_memory_region"].string_param = "r0"
+    in_region(request.inputs[0], "r0", 64)
     assert refusal(request)[1] == (
         "unexpected 'content' provided when using shared memory for input tensor 'INPUT0' for model 'simple'"
     )
 
 
-def test_classification_is_refused() -> None:
+def test_raw_data_is_for_the_inputs_that_are_not_in_shared_memory(memory: SharedMemory) -> None:
     request = infer_request()
+    del request.raw_input_contents[0]
+    in_region(request.inputs[0], "r", 64, 32)
+    request.outputs.add(name="OUTPUT0")
+    in_region(request.outputs[0], "r", 96)
+    decoded = decode(request, memory)
+    assert isinstance(decoded.inputs[0].data, RegionPart)
+    assert decoded.inputs[0].data.read() == bytes(range(32, 96))
+    assert decoded.inputs[1].data == ONES.tobytes()
+    (option,) = decoded.options
+    assert (option.name, option.classes) == ("OUTPUT0", 0)
+    assert option.region is not None
+    assert len(option.region) == 96
+    assert memory.status("r")[0].users == 2
+
+
+def test_a_refused_request_gives_back_what_it_took(memory: SharedMemory) -> None:
+    request = infer_request()
+    in_region(request.inputs[0], "r", 64)
+    in_region(request.inputs[1], "nowhere", 64)
+    with pytest.raises(ServerError, match="Unable to find shared memory region: 'nowhere'"):
+        decode(request, memory)
+    assert memory.status("r")[0].users == 0
+
+
+def test_strings_are_read_from_shared_memory_at_once(memory: SharedMemory) -> None:
+    request = infer_request()
+    request.inputs[0].datatype = "BYTES"
+    in_region(request.inputs[0], "r", 8)
+    assert decode(request, memory).inputs[0].data == bytes(range(8))
+
+
+def test_classification_is_an_option_of_an_output() -> None:
+    request = infer_request()
+    request.outputs.add(name="OUTPUT1")
     request.outputs.add(name="OUTPUT0").parameters["classification"].int64_param = 3
-    assert refusal(request)[0] is Code.UNSUPPORTED
+    decoded = decode(request)
+    assert decoded.outputs == ("OUTPUT1", "OUTPUT0")
+    assert decoded.options == [OutputOption("OUTPUT0", 3)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"classification": parameter(string_param="1")},
+            "invalid value type for 'classification' parameter, expected int64_param",
+        ),
+        (
+            {"classification": parameter(int64_param=0)},
+            "invalid value for 'classification' parameter, expected >= 0",
+        ),
+        (
+            {
+                "classification": parameter(int64_param=1),
+                "shared_memory_region": parameter(string_param="r"),
+                "shared_memory_byte_size": parameter(int64_param=1),
+            },
+            "output can't set both 'shared_memory_region' and 'classification'",
+        ),
+        (
+            {"shared_memory_region": parameter(string_param="r")},
+            "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter "
+            "for tensor 'OUTPUT0'",
+        ),
+        (
+            {"shared_memory_offset": parameter(int64_param=1)},
+            "'shared_memory_offset' can not be specified without 'shared_memory_region' parameter "
+            "for tensor 'OUTPUT0'",
+        ),
+        (
+            {"shared_memory_byte_size": parameter(int64_param=1)},
+            "'shared_memory_byte_size' can not be specified without 'shared_memory_region' parameter "
+            "for tensor 'OUTPUT0'",
+        ),
+        (
+            {"shared_memory_region": parameter(int64_param=1)},
+            "invalid value type for 'shared_memory_region' parameter for tensor 'OUTPUT0', "
+            "expected string_param.",
+        ),
+    ],
+)
+def test_wrong_parameters_of_a_tensor_are_refused(parameters: Any, message: str) -> None:
+    request = infer_request()
+    request.outputs.add(name="OUTPUT0", parameters=parameters)
+    assert refusal(request) == (Code.INVALID_ARG, message)
 
 
 names = st.text(max_size=20)
@@ -125,8 +237,20 @@ def test_stream_responses_carry_the_same_and_are_final(response: InferResponse) 
 
 
 def test_stream_errors_name_their_request() -> None:
-    message = service_pb2.ModelStreamInferResponse.FromString(codec.encode_stream_error("no", "7"))
-    assert (message.error_message, message.infer_response.id) == ("no", "7")
+    request = infer_request(id="7", model_version="1")
+    wrong = codec.encode_stream_error(ServerError(Code.INVALID_ARG, "no"), request)
+    assert service_pb2.ModelStreamInferResponse.FromString(wrong) == service_pb2.ModelStreamInferResponse(
+        error_message="no", infer_response=service_pb2.ModelInferResponse(id="7")
+    )
+    failed = codec.encode_stream_error(ExecutionError(Code.UNAVAILABLE, "late"), request)
+    message = service_pb2.ModelStreamInferResponse.FromString(failed)
+    assert message.error_message == "late"
+    assert message.infer_response == service_pb2.ModelInferResponse(
+        id="7",
+        model_name="simple",
+        model_version="1",
+        parameters={"triton_final_response": parameter(bool_param=True)},
+    )
 
 
 def test_a_response_beyond_grpcs_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +269,7 @@ def test_a_large_requests_tensors_are_not_copied() -> None:
     data = request.SerializeToString()
     parsed = codec.parse_request(data)
     assert all(isinstance(raw, memoryview) and raw.obj is data for raw in parsed.raw)
-    decoded = codec.decode_request(parsed)
+    decoded = codec.decode_request(parsed, SharedMemory())
     assert [bytes(tensor.data) for tensor in decoded.inputs] == list(request.raw_input_contents)
     del request.raw_input_contents[:]
     assert parsed.message == request

@@ -12,7 +12,7 @@ from clockwork_triton.frontend.request import InferRequest, InferResponse, Input
 from clockwork_triton.inference import InferenceCall
 from clockwork_triton.repository.model import IndexEntry, ServedModel, State
 from clockwork_triton.telemetry.statistics import Failure, ModelStatistics, Statistics
-from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, simple
+from tests.frontend.fakes import LEVELS, FakeClock, FakeEngine, FakeIndex, run, simple
 
 LATE = "Request timeout expired"
 
@@ -219,7 +219,7 @@ def test_model_readiness() -> None:
 
 def test_models_by_name_and_version() -> None:
     two, one = simple(version=2, model_id=2), simple()
-    other = ServedModel("other", 1, 3, one.config, one.inputs, one.outputs, 8, None)
+    other = ServedModel("other", 1, 3, one.config, one.inputs, one.outputs, 8)
     plane = Bench(two, one, other).plane
 
     def found(*asked: str) -> list[tuple[str, int]]:
@@ -260,5 +260,37 @@ def test_models_long_replaced_are_forgotten() -> None:
             bench.index.models = [simple(model_id=model_id)]
             await bench.infer()
         assert len(bench.plane._models._models) < 20
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("priority", "level", "budget"), [(0, 2, None), (1, 1, 1_000_000), (2, 2, None), (7, 2, None)]
+)
+def test_a_priority_chooses_the_queue_policy(priority: int, level: int, budget: int | None) -> None:
+    async def test() -> None:
+        bench = Bench(simple(queue=LEVELS))
+        await bench.infer(priority=priority)
+        (call,) = bench.engine.calls
+        assert call.priority == level
+        assert call.deadline_ns == (None if budget is None else call.arrival_ns + budget)
+
+    run(test())
+
+
+def test_no_more_wait_than_the_policy_allows() -> None:
+    async def test() -> None:
+        bench = Bench(simple(queue=LEVELS), held=True)
+        waiting = [asyncio.ensure_future(bench.infer(priority=3)) for _ in range(2)]
+        await bench.engine.until_waiting(2)
+        with expect(Code.UNAVAILABLE, "[request id: 7] Exceeds maximum queue size"):
+            await bench.infer(priority=3, id="7")
+        assert bench.statistics.failures[Failure.REJECTED].count == 1
+        bench.engine.release()
+        again = asyncio.ensure_future(bench.infer(priority=3))
+        await bench.engine.until_waiting(2)
+        bench.engine.release()
+        bench.engine.release()
+        await asyncio.gather(*waiting, again)
 
     run(test())

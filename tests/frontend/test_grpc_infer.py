@@ -19,7 +19,16 @@ from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.grpc_server import GrpcServer
 from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.service import InferenceService
-from tests.frontend.fakes import FakeEngine, Harness, run, served_model, serving, simple, simple_inputs
+from tests.frontend.fakes import (
+    LEVELS,
+    FakeEngine,
+    Harness,
+    run,
+    served_model,
+    serving,
+    simple,
+    simple_inputs,
+)
 from tests.frontend.messages import infer_request, parameter
 
 
@@ -221,7 +230,7 @@ def test_a_refusal_says_that_the_timeout_expired() -> None:
 
 def test_priority_is_passed_on() -> None:
     async def test() -> None:
-        async with serving() as server:
+        async with serving(simple(queue=LEVELS)) as server:
             await server.client.infer("simple", simple_inputs(), priority=2)
             request = infer_request(parameters={"priority": parameter(int64_param=1)})
             await server.stub.ModelInfer(request)

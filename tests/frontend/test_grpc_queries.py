@@ -136,13 +136,13 @@ def test_statistics_are_of_the_models_that_serve() -> None:
             server.statistics.of("gone", 1)
             answer = await server.client.get_inference_statistics()
             assert [m.name for m in answer.model_stats] == ["simple"]
-            with pytest.raises(InferenceServerException, match="is not found"):
+            with pytest.raises(InferenceServerException, match="requested model 'gone' is not available"):
                 await server.client.get_inference_statistics("gone")
 
     run(test())
 
 
-@pytest.mark.parametrize("rpc", ["ModelMetadata", "ModelConfig", "ModelStatistics"])
+@pytest.mark.parametrize("rpc", ["ModelMetadata", "ModelConfig"])
 def test_unknown_models_are_not_found(rpc: str) -> None:
     async def test() -> None:
         async with serving() as server:
@@ -156,26 +156,28 @@ def test_unknown_models_are_not_found(rpc: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rpc",
+    ("name", "version", "message"),
     [
-        "RepositoryModelLoad",
-        "RepositoryModelUnload",
-        "SystemSharedMemoryStatus",
-        "SystemSharedMemoryRegister",
-        "SystemSharedMemoryUnregister",
-        "CudaSharedMemoryStatus",
-        "CudaSharedMemoryRegister",
-        "CudaSharedMemoryUnregister",
-        "TraceSetting",
-        "LogSettings",
+        ("nobody", "", "requested model 'nobody' is not available"),
+        ("simple", "9", "requested model version is not available for model 'simple'"),
     ],
 )
-def test_what_is_not_there_yet_says_so(rpc: str) -> None:
+def test_statistics_have_errors_of_their_own(name: str, version: str, message: str) -> None:
+    async def test() -> None:
+        async with serving() as server:
+            with pytest.raises(InferenceServerException) as caught:
+                await server.client.get_inference_statistics(name, version)
+            assert (caught.value.status(), caught.value.message()) == ("StatusCode.INVALID_ARGUMENT", message)
+
+    run(test())
+
+
+def test_one_repository_cannot_be_named() -> None:
     async def test() -> None:
         async with serving() as server:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await getattr(server.stub, rpc)(getattr(service_pb2, f"{rpc}Request")())
+                await server.stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(repository_name="r"))
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-            assert caught.value.details() == f"{rpc} is not supported by this server"
+            assert caught.value.details() == "'repository_name' specification is not supported"
 
     run(test())

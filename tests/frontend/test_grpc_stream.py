@@ -58,6 +58,23 @@ def test_an_error_takes_its_place_and_the_stream_goes_on() -> None:
     run(test())
 
 
+def test_a_request_that_failed_in_execution_names_its_model() -> None:
+    async def test() -> None:
+        engine = FakeEngine()
+        engine.error = ServerError(Code.UNAVAILABLE, "Request timeout expired")
+        async with serving(engine=engine) as server:
+            stream = server.stub.ModelStreamInfer()
+            await stream.write(infer_request(id="7", model_version="1"))
+            await stream.done_writing()
+            (answer,) = [answer async for answer in stream]
+            assert answer.error_message == "Request timeout expired"
+            response = answer.infer_response
+            assert (response.id, response.model_name, response.model_version) == ("7", "simple", "1")
+            assert response.parameters["triton_final_response"].bool_param
+
+    run(test())
+
+
 def test_an_error_ends_a_stream_that_asked_for_it() -> None:
     async def test() -> None:
         async with serving() as server:

@@ -12,8 +12,10 @@ from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.host import HostSampler
 from clockwork_triton.frontend.metrics import Metrics
 from clockwork_triton.frontend.request import InferRequest, InputTensor
+from clockwork_triton.frontend.response_cache import ResponseCache
 from clockwork_triton.telemetry.gauges import ServerGauges, WorkerGauges
 from clockwork_triton.telemetry.histogram import Histogram
+from clockwork_triton.telemetry.latency_options import LatencyOptions
 from clockwork_triton.telemetry.statistics import Statistics
 from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, simple
 
@@ -21,11 +23,24 @@ SAMPLE = re.compile(r'^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? \S+$')
 
 
 class Bench:
-    def __init__(self, tmp_path: Path, gauges: ServerGauges | None = None, held: bool = False) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        gauges: ServerGauges | None = None,
+        held: bool = False,
+        latencies: LatencyOptions | None = None,
+        cached: bool = False,
+    ) -> None:
         (tmp_path / "stat").write_text("cpu  10 0 10 80 0 0 0 0 0 0\n")
         (tmp_path / "meminfo").write_text("MemTotal: 4 kB\nMemAvailable: 3 kB\n")
         self.engine = FakeEngine(held=held)
-        self.plane = DataPlane(FakeIndex([simple()]), self.engine, Statistics(), FakeClock())
+        model = simple(cached=cached)
+        if cached:
+            model.config.metric_tags["team"] = "vision"
+        cache = ResponseCache(1 << 20) if cached else None
+        self.plane = DataPlane(
+            FakeIndex([model]), self.engine, Statistics(latencies), FakeClock(), cache=cache
+        )
         self.metrics = Metrics(self.plane, lambda: gauges or ServerGauges(), HostSampler(tmp_path))
 
     async def infer(self, **fields: int) -> None:
@@ -120,3 +135,45 @@ def test_the_text_is_well_formed_and_no_metric_comes_twice(tmp_path: Path) -> No
     assert all(line.startswith("# ") or SAMPLE.match(line) for line in lines)
     types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(types) == len(set(types))
+
+
+def test_the_cache_has_counters_where_a_model_uses_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        bench = Bench(tmp_path, cached=True)
+        for _ in range(3):
+            await bench.infer()
+        lines = bench.lines()
+        labels = '{model="simple",team="vision",version="1"}'
+        assert f"nv_cache_num_hits_per_model{labels} 2" in lines
+        assert f"nv_cache_num_misses_per_model{labels} 1" in lines
+        assert f"nv_cache_hit_duration_per_model{labels} 0" in lines
+        assert f"nv_inference_request_success{labels} 3" in lines
+        assert f"nv_inference_count{labels} 2" in lines
+        assert not [line for line in Bench(tmp_path).lines() if line.startswith("nv_cache")]
+
+    run(test())
+
+
+def test_latencies_come_in_the_forms_asked_for(tmp_path: Path) -> None:
+    async def test() -> None:
+        options = LatencyOptions(False, True, True, (0.5, 0.99))
+        bench = Bench(tmp_path, latencies=options)
+        assert 'nv_inference_queue_summary_us{model="simple",quantile="0.5",version="1"} Nan' in bench.lines()
+        await bench.infer()
+        lines = bench.lines()
+        for expected in (
+            'nv_inference_request_summary_us{model="simple",quantile="0.99",version="1"} 4000',
+            'nv_inference_request_summary_us_sum{model="simple",version="1"} 4000',
+            'nv_inference_request_summary_us_count{model="simple",version="1"} 1',
+            'nv_inference_compute_infer_summary_us{model="simple",quantile="0.5",version="1"} 0.1',
+            'nv_inference_first_response_histogram_ms_bucket{le="100",model="simple",version="1"} 1',
+            "# TYPE nv_inference_queue_summary_us summary",
+        ):
+            assert expected in lines
+        assert not [line for line in lines if line.startswith("nv_inference_request_duration_us")]
+        usual = "\n".join(Bench(tmp_path).lines())
+        assert "summary" not in usual
+        assert "first_response" not in usual
+        assert "nv_inference_request_duration_us" in usual
+
+    run(test())

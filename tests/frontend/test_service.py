@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +10,12 @@ from tritonclient.grpc import service_pb2
 
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.dataplane import DataPlane
+from clockwork_triton.frontend.handlers import Call
 from clockwork_triton.frontend.queries import ServerIdentity
-from clockwork_triton.frontend.service import Call, InferenceService
+from clockwork_triton.frontend.restriction import Restriction
+from clockwork_triton.frontend.service import InferenceService
 from clockwork_triton.telemetry.statistics import Statistics
-from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, simple
+from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, serving, simple
 from tests.frontend.messages import infer_request
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -68,5 +71,35 @@ def test_damaged_requests(data: st.DataObject) -> None:
     async def test() -> None:
         error = await attempt(INFER, bytes(message))
         assert error is None or error.code is not Code.INTERNAL
+
+    run(test())
+
+
+@pytest.mark.parametrize("header", [[], [("triton-grpc-protocol-admin", "wrong")]])
+def test_restricted_rpcs_need_their_header(header: list[tuple[str, str]]) -> None:
+    async def test() -> None:
+        restrictions = {"health": Restriction("triton-grpc-protocol-admin", "secret")}
+        restrictions["inference"] = restrictions["health"]
+        async with serving(restrictions=restrictions) as server:
+            key = [("triton-grpc-protocol-admin", "secret")]
+            live = service_pb2.ServerLiveRequest()
+            assert (await server.stub.ServerLive(live, metadata=key)).live
+            assert await server.client.get_server_metadata()
+            stream = server.stub.ModelStreamInfer(metadata=header)
+            for call in (
+                server.stub.ServerLive(live, metadata=header),
+                server.stub.ModelInfer(infer_request(), metadata=header),
+                stream.read(),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert caught.value.details() == (
+                    "This protocol is restricted, expecting header 'triton-grpc-protocol-admin'"
+                )
+            stream = server.stub.ModelStreamInfer(metadata=key)
+            await stream.write(infer_request())
+            assert (await stream.read()).error_message == ""
+            await stream.done_writing()
 
     run(test())

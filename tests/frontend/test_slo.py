@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clockwork_triton.frontend.slo import deadline, smallest_budget
+from clockwork_triton.frontend.slo import deadline
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,3 @@ def test_every_deadline_fits_in_64_bits() -> None:
     for timeout_us in (2**51, 2**52, 2**62):
         ends = deadline(arrival, timeout_us, None, None)
         assert ends is None or ends < 2**63
-
-
-def test_the_smallest_budget_that_is_given() -> None:
-    assert smallest_budget(None, None) is None
-    assert smallest_budget(None, 3) == 3
-    assert smallest_budget(4, 3) == 3

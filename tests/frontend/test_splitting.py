@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.frontend.splitting import infer_in_parts, split
-from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from clockwork_triton.inference import InferenceAnswer, InferenceCall, as_bytes
 from tests.frontend.fakes import FakeEngine, run
 
 
@@ -24,8 +26,16 @@ def test_parts_are_full_and_in_order(rows: int, largest: int) -> None:
     assert [part.rows for part in parts[:-1]] == [largest] * (len(parts) - 1)
     assert 1 <= parts[-1].rows <= largest
     for place, data in enumerate(whole.inputs):
-        assert b"".join(bytes(part.inputs[place]) for part in parts) == data
+        assert b"".join(as_bytes(part.inputs[place]) for part in parts) == data
     assert {(p.model_id, p.arrival_ns, p.deadline_ns, p.priority) for p in parts} == {(3, 7, 50, 2)}
+
+
+def test_what_lies_in_shared_memory_is_split_there(tmp_path: Path) -> None:
+    (tmp_path / "object").write_bytes(bytes(range(12)))
+    memory = SharedMemory(True, tmp_path)
+    memory.register("r", "object", 0, 12)
+    parts = split(InferenceCall(1, 3, (memory.take("r", 0, 12),), 0, None), 2)
+    assert [as_bytes(part.inputs[0]) for part in parts] == [bytes(range(8)), bytes(range(8, 12))]
 
 
 def test_outputs_are_joined_in_order_whatever_ends_first() -> None:

@@ -81,8 +81,14 @@ def test_without_batching_shapes_are_taken_literally() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (request(tensor("INPUT0"), tensor("INPUT0")), "input 'INPUT0' already exists in request"),
-        (request(*good(), outputs=("OUTPUT0",) * 2), "output 'OUTPUT0' already exists in request"),
+        (
+            request(tensor("INPUT0"), tensor("INPUT0")),
+            f"{UNKNOWN_ID}input 'INPUT0' already exists in request",
+        ),
+        (
+            request(*good(), outputs=("OUTPUT0",) * 2),
+            f"{UNKNOWN_ID}output 'OUTPUT0' already exists in request",
+        ),
         (request(*good(), outputs=("X",)), "unexpected inference output 'X' for model 'simple'"),
         (
             request(outputs=("X",)),

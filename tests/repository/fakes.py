@@ -19,7 +19,7 @@ VECTOR = Signature(
 
 
 class FakeLoader:
-    """Loads at once, unless a version is held, and converts at once, unless a model is slow; fails where told.
+    """Loads at once unless a version is held, converts at once unless a model is slow; fails where told.
 
     `live`: model ids not yet released.
     """

@@ -7,7 +7,6 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.repository.config import (
-    default_timeout_ns,
     find_backend,
     name_config,
     parse_json,
@@ -113,32 +112,3 @@ def test_other_backends_are_refused(text: str, files: list[str], message: str) -
     with pytest.raises(ServerError) as refusal:
         find_backend(config, files)
     assert refusal.value.message == message
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", None),
-        ("dynamic_batching { default_queue_policy { default_timeout_microseconds: 2000 } }", 2_000_000),
-        ('parameters { key: "slo_ms" value { string_value: "1.5" } }', 1_500_000),
-        (
-            'parameters { key: "slo_ms" value { string_value: "3" } } '
-            "dynamic_batching { default_queue_policy { default_timeout_microseconds: 2000 } }",
-            2_000_000,
-        ),
-        (
-            "dynamic_batching { default_queue_policy { timeout_action: DELAY "
-            "default_timeout_microseconds: 2000 } }",
-            None,
-        ),
-    ],
-)
-def test_the_default_timeout_is_the_smallest_given(text: str, expected: int | None) -> None:
-    assert default_timeout_ns(parse_text(text)) == expected
-
-
-@pytest.mark.parametrize("value", ["", "soon", "0", "-1", "nan", "inf"])
-def test_an_slo_must_be_a_positive_number(value: str) -> None:
-    config = parse_text(f'parameters {{ key: "slo_ms" value {{ string_value: "{value}" }} }}')
-    with pytest.raises(ServerError, match="must be a positive number"):
-        default_timeout_ns(config)

@@ -14,6 +14,7 @@ from clockwork_triton.repository.plan import (
     prepare_version,
     read_labels,
 )
+from clockwork_triton.repository.queue_policy import ANY_REQUEST
 from tests.repository.fakes import VECTOR, write, write_config, write_version
 
 NONE = ConfigOptions()
@@ -44,7 +45,7 @@ def test_a_model_without_a_configuration(tmp_path: Path) -> None:
     assert prepared.source.shapes == {"X": (3,)}
     assert prepared.source.onnx == tmp_path / "m" / "1" / "model.onnx"
     assert prepared.source.config.max_batch_size == 4
-    assert prepared.default_timeout_ns is None
+    assert prepared.queue == ANY_REQUEST
     assert plan.config.max_batch_size == 0
 
 

@@ -13,7 +13,6 @@ import pytest
 from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.describe import repository_index
-from clockwork_triton.repository.config import parse_text
 from clockwork_triton.repository.lifecycle import OUTDATED
 from clockwork_triton.repository.model import IndexEntry, State
 from clockwork_triton.repository.repository import ControlMode, Repository
@@ -683,7 +682,7 @@ def test_load_and_unload_by_name(tmp_path: Path) -> None:
         first = models.lookup("m", "")
         await models.load("m")
         assert models.lookup("m", "").model_id == first.model_id
-        await models.load("m", parse_text("max_batch_size: 2"))
+        await models.load("m", '{"max_batch_size": "2"}')
         assert models.lookup("m", "").max_batch_size == 2
         loader.releases = asyncio.Event()
         models.unload("m")

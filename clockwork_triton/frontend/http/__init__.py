@@ -1,0 +1,1 @@
+"""Triton's HTTP/REST protocol over the data plane, as an ASGI application."""

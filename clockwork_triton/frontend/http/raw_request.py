@@ -1,0 +1,49 @@
+"""A request whose body is nothing but the bytes of a model's only input."""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import NoReturn
+
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.http.infer_request import Form, HttpInferRequest
+from clockwork_triton.frontend.prepared import PreparedModel
+from clockwork_triton.frontend.request import InferRequest, InputTensor
+from clockwork_triton.inference import Buffer
+
+_PREFIX = "[request id: <id_unknown>] "
+
+
+def read_raw_request(body: memoryview, model: PreparedModel) -> HttpInferRequest:
+    """One row of the model's input, everything else deduced. All outputs are answered in bytes.
+
+    ServerError INVALID_ARG where the model has not one input, or one of another size.
+    """
+    rules = model.checker.inputs
+    name = model.served.name
+    if len(rules) != 1:
+        _fail(
+            f"Raw request must only have 1 input (found 1) to be deduced but got {len(rules)} inputs in "
+            f"'{name}' model configuration"
+        )
+    (rule,) = rules
+    data: Buffer = body
+    if rule.row_bytes is None:
+        if rule.row_elements != 1:
+            _fail(
+                f"Raw request of BYTES must be of one element, but the input of '{name}' has "
+                f"{rule.row_elements}"
+            )
+        data = pack("<I", len(body)) + body
+    elif len(body) != rule.row_bytes:
+        _fail(
+            f"input byte size mismatch for input 'raw_input' for model '{name}'. "
+            f"Expected {rule.row_bytes}, got {len(body)}"
+        )
+    batch = (1,) if model.served.max_batch_size else ()
+    tensor = InputTensor(rule.name, rule.datatype, (*batch, *rule.dims), data)
+    return HttpInferRequest(InferRequest([tensor]), {}, Form.BINARY)
+
+
+def _fail(message: str) -> NoReturn:
+    raise ServerError(Code.INVALID_ARG, _PREFIX + message)

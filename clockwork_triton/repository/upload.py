@@ -1,0 +1,41 @@
+"""The files that a load request brings, laid out as a model's directory for as long as they are read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from clockwork_triton.errors import Code, ServerError
+
+
+class Upload:
+    """A repository, `root`, that holds only one model, until it is removed.
+
+    `files`: contents by path in the model's directory, as in `1/model.onnx`. ServerError INTERNAL in Triton's
+    words where a path leads out of it or the files cannot be written.
+    """
+
+    def __init__(self, name: str, files: Mapping[str, bytes]) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="clockwork-upload-")
+        self.root = Path(self._directory.name)
+        try:
+            for path, content in files.items():
+                file = self.root / name / _inside(path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+        except (OSError, ValueError) as error:
+            self.remove()
+            raise ServerError(
+                Code.INTERNAL, f"failed to load '{name}', failed to poll from model repository"
+            ) from error
+
+    def remove(self) -> None:
+        self._directory.cleanup()
+
+
+def _inside(path: str) -> PurePosixPath:
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts:
+        raise ValueError(f"'{path}' leads out of the model's directory")
+    return pure
