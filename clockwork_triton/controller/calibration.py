@@ -7,9 +7,9 @@ from collections.abc import Callable
 from clockwork_triton.controller.actions import ActionKind, ActionResult, Status
 from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.events import CalibrationAsked
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
-from clockwork_triton.controller.pending import FAR
 from clockwork_triton.controller.replica import Replica, Residency
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import Flight, WorkerState
@@ -172,7 +172,7 @@ class Calibrator:
             return None
         replica = self._state.replica(job.model, worker) or worker.replicas.get(job.model.model_id)
         if replica is None:
-            replica = worker.replicas[job.model.model_id] = Replica(job.model, worker)
+            replica = worker.replicas[job.model.model_id] = Replica(job.model, worker, self._state.serial())
         if worker.spec.device_kind not in job.model.spec.estimates and not replica.held:
             replica.renew(job.asked.rough, job.sizes)
         replica.held = True

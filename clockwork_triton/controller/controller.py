@@ -46,7 +46,7 @@ class Controller:
         self._loader = Loader(self._state, policy)
         self._requests = Requests(self._state, policy)
         self._supervisor = Supervisor(self._state, policy, self._loader, self._requests, self._worker_stuck)
-        self._dispatcher = Dispatcher(self._state, policy, self._loader, self._supervisor)
+        self._dispatcher = Dispatcher(self._state, policy, self._loader, self._supervisor, self._requests)
         self._results = Results(
             self._state, policy, self._requests, self._loader, self._dispatcher, self._supervisor
         )
@@ -72,6 +72,7 @@ class Controller:
         if self._wake_ns is not None and self._wake_ns <= now_ns:
             self._wake_ns = None
         state.timers.run(now_ns)
+        self._dispatcher.advance(now_ns)
         self._handlers[type(event)](event, now_ns)
         if self._retiring:
             self._retire(now_ns)
@@ -113,7 +114,7 @@ class Controller:
         spec = event.model
         model = self._state.models.get(spec.model_id)
         if model is None:
-            self._state.models[spec.model_id] = ModelState(spec)
+            self._state.models[spec.model_id] = ModelState(spec, self._state.serial())
             return
         model.renew(spec)
         model.retired = False
@@ -147,17 +148,16 @@ class Controller:
 
     def _worker_joined(self, event: WorkerJoined, now_ns: int) -> None:
         self._worker_lost(WorkerLost(event.worker.worker_id), now_ns)
-        worker = WorkerState(event.worker)
-        self._state.workers[worker.worker_id] = worker
+        worker = self._state.add_worker(event.worker)
         for model in self._state.models.values():
-            if model.queue and not model.resident and not model.loading:
+            if model.queue and not model.mask and not model.loading:
                 self._requests.servable(model, now_ns)
         self._dispatcher.calibrator.worker_joined(now_ns)
         self._dispatcher.fill(worker, now_ns)
         self._state.timers.run(now_ns)
 
     def _worker_lost(self, event: WorkerLost, now_ns: int) -> None:
-        worker = self._state.workers.pop(event.worker_id, None)
+        worker = self._state.remove_worker(event.worker_id)
         if worker is not None:
             self._results.lost(worker, now_ns)
             self._dispatcher.calibrator.worker_lost(worker, now_ns)

@@ -2,48 +2,75 @@
 
 from __future__ import annotations
 
-from clockwork_triton.controller.actions import ActionKind
+from clockwork_triton.controller.actions import ActionKind, Outcome
 from clockwork_triton.controller.calibration import Calibrator
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
-from clockwork_triton.controller.pending import FAR, Stage
+from clockwork_triton.controller.pending import Stage
 from clockwork_triton.controller.policy.base import Batch, Policy
+from clockwork_triton.controller.requests import Requests
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.supervision import Supervisor
 from clockwork_triton.controller.worker_state import WorkerState
 
+# How many workers are considered for a LOAD, or for one more INFER beside others, in one go.
+LOOK = 8
+
 
 class Dispatcher:
-    """Keeps this true between events: no worker that could be given work now has work waiting for it."""
+    """Keeps this true between events: no worker that could be given work now has work waiting for it.
 
-    def __init__(self, state: State, policy: Policy, loader: Loader, supervisor: Supervisor) -> None:
+    An INFER is planned `schedule_ahead_ns` before the executor is expected to be free, and not earlier,
+    however long the actions are: late enough to take the most urgent, early enough not to idle.
+    """
+
+    def __init__(
+        self, state: State, policy: Policy, loader: Loader, supervisor: Supervisor, requests: Requests
+    ) -> None:
         self._state = state
         self._policy = policy
         self._loader = loader
         self._supervisor = supervisor
+        self._requests = requests
+        self._turn = 0
         self.calibrator = Calibrator(state, loader, self.fill)
+        state.on_wake = self._woken
+
+    def advance(self, now_ns: int) -> None:
+        """Opens the workers whose time has come."""
+        self._state.openings.run(now_ns)
 
     def queued(self, model: ModelState, now_ns: int) -> None:
         """A request of the model has been queued: give it to a worker, or have the model loaded."""
-        if model.resident:
-            holders = [replica.worker for replica in model.resident.values()]
-            if len(holders) > 1:
-                holders.sort(key=lambda worker: worker.exec.available(now_ns))
-            for worker in holders:
-                if not model.queue:
-                    break
-                self.fill(worker, now_ns)
-        elif not model.loading:
+        state = self._state
+        mask = model.mask & state.open_mask
+        if mask:
+            idle = mask & state.idle_mask
+            if idle:
+                self.fill(state.one_of(idle), now_ns)
+            if model.queue.entries:
+                workers = state.some_of(model.mask & state.open_mask, LOOK)
+                for worker in sorted(workers, key=lambda worker: worker.exec.available(now_ns)):
+                    if not model.queue.entries:
+                        return
+                    self.fill(worker, now_ns)
+        if model.queue.entries and (not model.mask or model.unserved_ns > 0) and not model.loading:
             self.place(model, now_ns)
 
     def place(self, model: ModelState, now_ns: int) -> None:
-        """Has the model loaded by the worker that can begin soonest."""
-        workers = sorted(
-            self._state.workers.values(),
-            key=lambda worker: (worker.link.available(now_ns), worker.arena.used_pages, worker.worker_id),
-        )
+        """Has the model loaded by the best of some workers whose link is free, or wakes them when it is."""
+        state = self._state
+        mask = state.link_mask & ~model.mask
+        if not mask:
+            for worker in state.workers.values():
+                self._wake_link(worker, now_ns)
+            return
+        self._turn += 1
+        workers = state.some_of(mask, LOOK, self._turn)
+        workers.sort(key=lambda worker: (worker.backlog_ns, -worker.arena.free_pages, worker.bit))
         for worker in workers:
-            if model.loading or model.resident or not model.queue:
+            if model.loading or not model.queue.entries:
                 break
             self.fill(worker, now_ns)
 
@@ -51,34 +78,45 @@ class Dispatcher:
         """Plans as much work on the worker as its horizon holds."""
         if worker.stuck:
             return
-        overlaps = worker.exec is not worker.link
-        if self.calibrator.wanted(worker):
+        wanted = self.calibrator.wanted(worker)
+        if wanted:
             self._calibrate_in_turn(worker, now_ns)
-        while self._load(worker, now_ns, overlaps) or self._infer(worker, now_ns):
-            pass
-        if self.calibrator.wanted(worker) and not worker.exec and not worker.link:
+        if worker.exec is worker.link:
+            while self._load(worker, now_ns, shared=True) or self._infer(worker, now_ns):
+                pass
+        else:
+            while self._load(worker, now_ns, shared=False):
+                pass
+            while self._infer(worker, now_ns):
+                pass
+        if wanted and not worker.exec and not worker.link:
             self._calibrate(worker, now_ns)
-        self._wake(worker, now_ns)
+        self._settle(worker, now_ns)
 
-    def _load(self, worker: WorkerState, now_ns: int, overlaps: bool) -> bool:
-        if not worker.may_load(now_ns, self._state.options):
+    def _load(self, worker: WorkerState, now_ns: int, *, shared: bool) -> bool:
+        policy = self._policy
+        if not policy.wants_loads():
             return False
-        model = self._policy.pick_load(worker, now_ns)
-        if model is None or not (overlaps or self._policy.load_first(worker, model)):
+        if worker.link.available(now_ns) > now_ns + self._state.options.schedule_ahead_ns:
+            return False
+        model = policy.pick_load(worker, now_ns)
+        if model is None or (shared and not policy.load_first(worker, model)):
             return False
         replica = self._state.replica(model, worker)
         assert replica is not None
-        flight = self._loader.load(replica, now_ns)
-        if flight is None:
+        if self._loader.load(replica, now_ns) is None:
             return False
         self._supervisor.watch(worker)
         return True
 
     def _infer(self, worker: WorkerState, now_ns: int) -> bool:
         options = self._state.options
-        if not worker.may_infer(now_ns, options):
+        if worker.infers >= worker.spec.slots:
             return False
-        start_ns = max(now_ns + options.lead_ns, worker.exec.available(now_ns))
+        start_ns = worker.exec.available(now_ns)
+        if start_ns > now_ns + options.schedule_ahead_ns:
+            return False
+        start_ns = max(start_ns, now_ns + options.lead_ns)
         batch = self._policy.pick(worker, start_ns, now_ns)
         if batch is None:
             return False
@@ -86,17 +124,18 @@ class Dispatcher:
         return True
 
     def _send(self, batch: Batch, start_ns: int, now_ns: int) -> None:
-        options = self._state.options
-        replica, size, requests = batch.replica, batch.size, batch.requests
+        state = self._state
+        replica, size, requests, dropped = batch
         model, worker = replica.model, replica.worker
-        latest_ns = FAR
+        due_ns = FAR
         for pending in requests:
             pending.stage = Stage.DISPATCHED
-            latest_ns = min(latest_ns, pending.due_ns)
-        if latest_ns < FAR:
-            latest_ns = min(start_ns + options.window_ns, latest_ns - replica.bound_ns[size])
+            due_ns = min(due_ns, pending.due_ns)
+        latest_ns = FAR
+        if due_ns < FAR:
+            latest_ns = min(start_ns + state.options.window_ns, due_ns - replica.bound_ns[size])
         expected_ns = replica.expected_ns[size]
-        flight = self._state.send(
+        flight = state.send(
             ActionKind.INFER,
             replica,
             (now_ns, latest_ns),
@@ -105,42 +144,85 @@ class Dispatcher:
             batch_size=model.sizes[size],
             requests=requests,
         )
-        worker.exec.add(flight.action.action_id, expected_ns, now_ns + options.lead_ns)
+        worker.exec.add(flight.action.action_id, expected_ns, now_ns + state.options.lead_ns)
         worker.infers += 1
         replica.in_flight += 1
         replica.used_ns = now_ns
         model.in_flight += len(requests)
-        model.departed += len(requests)
-        self._state.counters.infers += 1
+        model.departed += len(requests) + len(dropped)
+        state.counters.infers += 1
         self._supervisor.watch(worker)
+        for pending in dropped:
+            state.answer(pending, Outcome.REFUSED, now_ns)
+
+    def _settle(self, worker: WorkerState, now_ns: int) -> None:
+        """Notes what the worker could take, and sees to it that it is looked at when it can take more."""
+        state = self._state
+        bit = worker.bit
+        limit_ns = now_ns + state.options.schedule_ahead_ns
+        if worker.infers:
+            state.idle_mask &= ~bit
+        else:
+            state.idle_mask |= bit
+        available_ns = worker.exec.available(now_ns)
+        if worker.infers < worker.spec.slots and available_ns <= limit_ns:
+            state.open_mask |= bit
+            worker.opens_ns = FAR
+        else:
+            state.open_mask &= ~bit
+            self._close(worker, available_ns - state.options.schedule_ahead_ns, now_ns)
+        if worker.link.available(now_ns) <= limit_ns:
+            state.link_mask |= bit
+        else:
+            state.link_mask &= ~bit
+            if self._policy.wants_loads():
+                self._wake_link(worker, now_ns)
+
+    def _close(self, worker: WorkerState, opens_ns: int, now_ns: int) -> None:
+        """The worker can take no INFER until then, or until a result arrives."""
+        if worker.infers >= worker.spec.slots or opens_ns <= now_ns:
+            worker.opens_ns = FAR
+            return
+        if worker.opens_ns != opens_ns:
+            worker.opens_ns = opens_ns
+            self._state.openings.at(opens_ns, self._opened, worker)
+        if worker.pool.tiers or self.calibrator.wanted(worker):
+            self._sweep(worker, now_ns)
+            self._state.wake(worker, opens_ns)
+
+    def _sweep(self, worker: WorkerState, now_ns: int) -> None:
+        """Refuses the most urgent requests that what has just been planned has made hopeless."""
+        start_ns = worker.exec.available(now_ns)
+        for _, _, replica in worker.pool.tops():
+            front = replica.model.queue.entries[0][3]
+            if front.due_ns - replica.bound_ns[front.size] < start_ns:
+                self._requests.expire(replica.model, now_ns)
+
+    def _wake_link(self, worker: WorkerState, now_ns: int) -> None:
+        opens_ns = worker.link.available(now_ns) - self._state.options.schedule_ahead_ns
+        if opens_ns > now_ns:
+            self._state.wake(worker, opens_ns)
 
     def _calibrate_in_turn(self, worker: WorkerState, now_ns: int) -> None:
         """Where requests leave no gap, a calibration still gets a turn now and then."""
         if worker.calibrate_ns > now_ns:
-            self._wake_at(worker, worker.calibrate_ns)
-        elif worker.may_infer(now_ns, self._state.options):
+            self._state.wake(worker, worker.calibrate_ns)
+        elif (
+            worker.infers < worker.spec.slots
+            and worker.exec.available(now_ns) <= now_ns + self._state.options.schedule_ahead_ns
+        ):
             self._calibrate(worker, now_ns)
 
     def _calibrate(self, worker: WorkerState, now_ns: int) -> None:
         self.calibrator.step(worker, now_ns)
         self._supervisor.watch(worker)
 
-    def _wake(self, worker: WorkerState, now_ns: int) -> None:
-        """If work waits for the worker, come back when it can be given some."""
-        ahead = self._state.options.schedule_ahead_ns
-        if (worker.pool or self.calibrator.wanted(worker)) and worker.infers < worker.spec.slots:
-            opens = worker.exec.available(now_ns) - ahead
-            if opens > now_ns:
-                self._wake_at(worker, opens)
-        if worker.link.available(now_ns) - ahead > now_ns and self._policy.pick_load(worker, now_ns):
-            self._wake_at(worker, worker.link.available(now_ns) - ahead)
-
-    def _wake_at(self, worker: WorkerState, time_ns: int) -> None:
-        if time_ns < worker.wake_ns:
-            worker.wake_ns = time_ns
-            self._state.timers.at(time_ns, self._woken, worker)
+    def _opened(self, worker: WorkerState, time_ns: int, now_ns: int) -> None:
+        if worker.opens_ns == time_ns:
+            self.fill(worker, now_ns)
 
     def _woken(self, worker: WorkerState, time_ns: int, now_ns: int) -> None:
-        if worker.wake_ns == time_ns and self._state.workers.get(worker.worker_id) is worker:
+        if worker.wake_ns == time_ns:
             worker.wake_ns = FAR
-            self.fill(worker, now_ns)
+            if self._state.workers.get(worker.worker_id) is worker:
+                self.fill(worker, now_ns)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from clockwork_triton.controller.actions import ActionKind
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.page_arena import Place
-from clockwork_triton.controller.pending import FAR
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Replica, Residency
 from clockwork_triton.controller.state import State
@@ -23,9 +23,14 @@ class Loader:
         """Makes room and loads; None if there is no room for now. `idle_only`: displace no busy model."""
         assert replica.residency is Residency.ABSENT
         worker = replica.worker
-        place = self._make_room(replica, now_ns, idle_only)
-        if place is None:
+        room = self._make_room(replica, idle_only)
+        if room is None:
             return None
+        place, gone = room
+        for victim in gone:
+            self._unload(victim, now_ns)
+            if victim.model.queue and not victim.model.mask and not victim.model.loading:
+                self._policy.stranded(victim.model, now_ns)
         options = self._state.options
         lead_ns = now_ns + options.lead_ns
         start_ns = max(lead_ns, worker.link.available(now_ns))
@@ -48,10 +53,13 @@ class Loader:
         return flight
 
     def unload(self, replica: Replica, now_ns: int) -> Flight:
-        assert replica.residency is Residency.RESIDENT
-        assert not replica.in_flight
         assert replica.place is not None
         replica.worker.arena.release(replica.place)
+        return self._unload(replica, now_ns)
+
+    def _unload(self, replica: Replica, now_ns: int) -> Flight:
+        assert replica.residency is Residency.RESIDENT
+        assert not replica.in_flight
         self.forget(replica)
         return self.send_unload(replica, now_ns)
 
@@ -72,42 +80,47 @@ class Loader:
     def expose(self, replica: Replica, now_ns: int) -> None:
         """From now on the policy may use a resident model, if its running times there are known."""
         worker, model = replica.worker, replica.model
-        if replica.usable and not worker.stuck and worker.worker_id not in model.resident:
+        if replica.usable and not worker.stuck and not replica.ready:
+            replica.ready = True
             model.resident[worker.worker_id] = replica
+            model.holders_changed()
             self._policy.loaded(replica, now_ns)
 
     def forget(self, replica: Replica) -> None:
         """The model is no longer on the worker; its pages are the caller's to release."""
         replica.residency = Residency.ABSENT
         replica.place = None
-        replica.model.resident.pop(replica.worker.worker_id, None)
-        replica.model.loading.pop(replica.worker.worker_id, None)
+        self.hide(replica)
 
-    def _make_room(self, replica: Replica, now_ns: int, idle_only: bool) -> Place | None:
-        """A place for the model, after unloading as many others as it takes; if it takes too many, none."""
+    @staticmethod
+    def hide(replica: Replica) -> None:
+        """The policy may not use the replica any more."""
+        model, worker_id = replica.model, replica.worker.worker_id
+        replica.ready = False
+        model.loading.pop(worker_id, None)
+        if model.resident.pop(worker_id, None) is not None:
+            model.holders_changed()
+
+    def _make_room(self, replica: Replica, idle_only: bool) -> tuple[Place, list[Replica]] | None:
+        """A place for the model, and what has to be unloaded first; None if it would take too much."""
         worker, segments = replica.worker, replica.model.spec.segments
-        place = worker.arena.place(segments)
-        victims: list[Replica] = []
-        spared = {replica.model.model_id}
-        while place is None:
-            victim = self._policy.victim(worker, now_ns, spared)
-            if victim is None or (idle_only and victim.model.queue):
-                break
-            assert victim.place is not None
-            spared.add(victim.model.model_id)
-            victims.append(victim)
-            worker.arena.release(victim.place)
-            place = worker.arena.place(segments)
+        arena = worker.arena
+        place = arena.place(segments)
         if place is not None:
-            worker.arena.release(place)
-        for victim in reversed(victims):
+            return place, []
+        gone: list[Replica] = []
+        candidates = self._policy.victims(worker, replica.model, idle=idle_only)
+        for victim in candidates:
             assert victim.place is not None
-            worker.arena.reclaim(victim.place)
+            gone.append(victim)
+            arena.release(victim.place)
+            place = arena.place(segments)
+            if place is not None:
+                break
+        candidates.close()
         if place is None:
+            for victim in reversed(gone):
+                assert victim.place is not None
+                arena.reclaim(victim.place)
             return None
-        for victim in victims:
-            self.unload(victim, now_ns)
-            model = victim.model
-            if model.queue and not model.resident and not model.loading:
-                self._policy.stranded(model, now_ns)
-        return worker.arena.place(segments)
+        return place, gone

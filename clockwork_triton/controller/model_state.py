@@ -2,62 +2,80 @@
 
 from __future__ import annotations
 
+from math import floor, log2
 from typing import TYPE_CHECKING
 
-from clockwork_triton.controller.pending import FAR
+from clockwork_triton.controller.keys import FAR, NEVER
 from clockwork_triton.controller.request_queue import RequestQueue
 from clockwork_triton.controller.specs import ModelSpec
 
 if TYPE_CHECKING:
     from clockwork_triton.controller.replica import Replica
 
-NEVER = 1 << 100
+# Models whose cost of a row differs by less than this part of a factor of two are of one tier.
+TIERS_PER_DOUBLING = 2
 
 
 class ModelState:
     """`sizes`: its batch sizes, ascending; durations by batch size are lists in this order.
 
-    `resident`, `loading`: its replicas in that state, by worker id. `departed`: how many requests have left
-    its queue. `expiry_ns`: the moment of the timer that looks for requests of it that have become hopeless.
-    `key`, `pooled_key`, `load_score`: its places in the orders that the policy keeps.
+    `resident`, `loading`: its replicas in that state, by worker id; `mask`: the bits of the workers that hold
+    it. `typical_ns`: how long a batch takes, as last learnt; `fastest_ns`: how long on the fastest worker
+    that holds it, with a margin. `fill`: by number of rows, the largest size that they fill. `tier`: models
+    that need about the same time for a row, cheapest first. `departed`: how many requests have left its
+    queue. `expiry_ns`: the moment of the timer that looks for requests of it that have become hopeless.
+    `key`, `pooled_key`, `load_score`: its places in the orders that the policy keeps. `unserved_ns`: the work
+    waiting that the workers which hold it cannot do in time. `warmth`: see the policy. `active_ns`: when a
+    request of it last arrived.
     """
 
     __slots__ = (
+        "active_ns",
         "departed",
         "expiry_ns",
+        "fastest_load_ns",
+        "fastest_ns",
+        "fill",
         "in_flight",
         "key",
         "load_errors",
         "load_score",
         "loading",
+        "mask",
         "model_id",
         "pooled_key",
-        "profile_load_ns",
-        "profile_ns",
         "queue",
         "resident",
         "retired",
+        "serial",
         "sizes",
         "spec",
-        "touched_ns",
+        "tier",
+        "typical_ns",
         "unloading",
+        "unserved_ns",
+        "warmth",
     )
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, serial: int) -> None:
         self.model_id = spec.model_id
+        self.serial = serial
         self.queue = RequestQueue()
         self.resident: dict[int, Replica] = {}
         self.loading: dict[int, Replica] = {}
+        self.mask = 0
         self.unloading = 0
         self.in_flight = 0
         self.retired = False
         self.load_errors = 0
-        self.load_score: tuple[int, int] | None = None
+        self.load_score: tuple[int, float] | None = None
         self.departed = 0
         self.key = NEVER
         self.pooled_key = NEVER
         self.expiry_ns = FAR
-        self.touched_ns = 0
+        self.unserved_ns = 0
+        self.warmth = 0.0
+        self.active_ns = -FAR
         self.renew(spec)
 
     def renew(self, spec: ModelSpec) -> None:
@@ -66,8 +84,12 @@ class ModelState:
         kinds = list(spec.estimates.values())
         sizes = set.intersection(*[set(kind.infer_ns) for kind in kinds]) if kinds else set()
         self.sizes = tuple(sorted(sizes))
-        self.profile_ns = tuple(min(kind.infer_ns[size] for kind in kinds) for size in self.sizes)
-        self.profile_load_ns = min((kind.load_ns for kind in kinds), default=0)
+        self.typical_ns = [min(kind.infer_ns[size] for kind in kinds) for size in self.sizes]
+        self.fastest_ns = list(self.typical_ns)
+        self.fastest_load_ns = min((kind.load_ns for kind in kinds), default=0)
+        self.fill = self._fill_table()
+        per_row = [ns / size for ns, size in zip(self.typical_ns, self.sizes, strict=True)]
+        self.tier = floor(TIERS_PER_DOUBLING * log2(max(1.0, min(per_row)))) if per_row else 0
         for _, _, _, pending in self.queue.entries:
             pending.size = self.size_for(pending.rows) or 0
 
@@ -78,8 +100,35 @@ class ModelState:
                 return index
         return None
 
-    def fastest_ns(self, size: int) -> int:
-        """The shortest time in which any worker that holds the model runs this batch size."""
-        if not self.resident:
-            return self.profile_ns[size]
-        return min(replica.bound_ns[size] for replica in self.resident.values())
+    def filled_by(self, rows: int) -> int:
+        """The index of the largest batch size that this many rows fill, or the smallest size."""
+        return self.fill[rows] if rows < len(self.fill) else len(self.sizes) - 1
+
+    def bound_changed(self, size: int, old_ns: int, new_ns: int) -> None:
+        """A worker that holds the model takes another time for this batch size than before."""
+        if new_ns < self.fastest_ns[size]:
+            self.fastest_ns[size] = new_ns
+        elif old_ns == self.fastest_ns[size]:
+            self.fastest_ns[size] = min(
+                [replica.bound_ns[size] for replica in self.resident.values()], default=new_ns
+            )
+
+    def holders_changed(self) -> None:
+        """The model has come to, or left, a worker."""
+        self.mask = 0
+        for replica in self.resident.values():
+            self.mask |= replica.worker.bit
+        if self.resident:
+            self.fastest_ns = [min(times) for times in zip(*self._bounds(), strict=True)]
+
+    def _bounds(self) -> list[list[int]]:
+        return [replica.bound_ns for replica in self.resident.values()]
+
+    def _fill_table(self) -> list[int]:
+        table = []
+        index = 0
+        for rows in range(self.sizes[-1] if self.sizes else 0):
+            while index + 1 < len(self.sizes) and self.sizes[index + 1] <= rows:
+                index += 1
+            table.append(index)
+        return table

@@ -5,12 +5,11 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from clockwork_triton.controller.keys import FAR
+
 if TYPE_CHECKING:
     from clockwork_triton.controller.model_state import ModelState
-
-# Later than any moment. A request without a deadline is due FAR after its arrival, so that such requests
-# stand behind all deadlines, in the order of their arrival.
-FAR = 1 << 61
+    from clockwork_triton.controller.worker_state import WorkerState
 
 
 class Stage(IntEnum):
@@ -22,11 +21,15 @@ class Stage(IntEnum):
 class Pending:
     """`due_ns`: when its INFER must have ended. `rank`: the priority level as a number that sorts, smallest
     first. `size`: the index of the smallest batch size that holds its rows. `attempts`: how often it was
-    given up by a worker."""
+    given up by a worker. `charged`: the worker that is reckoned to run it, for so long (`share_ns` in a full
+    batch, `cost_ns` alone) and within a slack of the class `slack`; None while there is none. `unserved`: it
+    was late by that reckoning."""
 
     __slots__ = (
         "arrival_ns",
         "attempts",
+        "charged",
+        "cost_ns",
         "deadline_ns",
         "due_ns",
         "model",
@@ -34,8 +37,11 @@ class Pending:
         "request_id",
         "rows",
         "seq",
+        "share_ns",
         "size",
+        "slack",
         "stage",
+        "unserved",
     )
 
     def __init__(
@@ -61,13 +67,13 @@ class Pending:
         self.seq = seq
         self.attempts = 0
         self.stage = Stage.QUEUED
+        self.charged: WorkerState | None = None
+        self.cost_ns = 0
+        self.share_ns = 0
+        self.slack = 0
+        self.unserved = False
 
     @property
     def patient(self) -> bool:
         """It has no deadline."""
         return self.due_ns >= FAR
-
-
-def rank_of(priority: int) -> int:
-    """Level 1 sorts first, then 2 and so on; level 0, the default, sorts last and is rank 0."""
-    return priority - (1 << 32) if priority > 0 else 0

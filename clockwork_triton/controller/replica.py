@@ -6,7 +6,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from clockwork_triton.controller.estimates import DurationEstimate
-from clockwork_triton.controller.model_state import NEVER, ModelState
+from clockwork_triton.controller.keys import NEVER
+from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.page_arena import Place
 from clockwork_triton.controller.specs import Estimate
 
@@ -23,7 +24,7 @@ class Residency(IntEnum):
 class Replica:
     """`epoch` counts LOADs and tells the results of one stay from another's. `owed_until`: the model's
     `departed` at which what it was loaded for has left the queue. `held`: under calibration, not to be
-    unloaded. `pooled_key`: its entry in the policy's ordering of the worker."""
+    unloaded. `ready`: it can be used. `pooled_key`, `regret`: its entries in the orders of the worker."""
 
     __slots__ = (
         "bound_ns",
@@ -37,12 +38,15 @@ class Replica:
         "owed_until",
         "place",
         "pooled_key",
+        "ready",
+        "regret",
         "residency",
+        "serial",
         "used_ns",
         "worker",
     )
 
-    def __init__(self, model: ModelState, worker: WorkerState) -> None:
+    def __init__(self, model: ModelState, worker: WorkerState, serial: int) -> None:
         self.model = model
         self.worker = worker
         self.residency = Residency.ABSENT
@@ -52,7 +56,10 @@ class Replica:
         self.held = False
         self.owed_until = 0
         self.used_ns = 0
+        self.ready = False
+        self.serial = serial
         self.pooled_key = NEVER
+        self.regret = 0.0
         self.load = DurationEstimate(0)
         self.infer: list[DurationEstimate] = []
         self.bound_ns: list[int] = []
@@ -66,10 +73,14 @@ class Replica:
         self.expected_ns = list(self.bound_ns)
 
     def ran(self, size: int, measured_ns: int) -> None:
+        """Learns from an INFER of this batch size (an index)."""
         duration = self.infer[size]
         duration.add(measured_ns)
-        self.bound_ns[size] = duration.bound_ns
-        self.expected_ns[size] = duration.expected_ns
+        self.expected_ns[size] = self.model.typical_ns[size] = duration.expected_ns
+        before_ns, after_ns = self.bound_ns[size], duration.bound_ns
+        if after_ns != before_ns:
+            self.bound_ns[size] = after_ns
+            self.model.bound_changed(size, before_ns, after_ns)
 
     @property
     def usable(self) -> bool:

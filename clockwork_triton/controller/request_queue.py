@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 
 from clockwork_triton.controller.pending import Pending
 
@@ -51,7 +52,7 @@ class RequestQueue:
             self.rows -= len(taken)
         return taken
 
-    def take(self, indices: list[int]) -> tuple[Pending, ...]:
+    def take(self, indices: Sequence[int]) -> tuple[Pending, ...]:
         """Removes and returns the requests at these ascending places."""
         taken = tuple([self.entries[index][3] for index in indices])
         for index in reversed(indices):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from clockwork_triton.controller.actions import Outcome, Request
 from clockwork_triton.controller.commands import AnswerRequest
+from clockwork_triton.controller.keys import FAR, rank_of
 from clockwork_triton.controller.model_state import ModelState
-from clockwork_triton.controller.pending import FAR, Pending, Stage, rank_of
+from clockwork_triton.controller.pending import Pending, Stage
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.state import State
 
 # How often a request may be given up by workers before it is answered.
 MAX_ATTEMPTS = 1
+
+# A model held by more workers than this is taken to find a free one.
+LOOK = 4
 
 TOO_LARGE = "the model is larger than any device's memory"
 
@@ -51,11 +55,9 @@ class Requests:
         )
         assert request.request_id not in state.pending
         state.pending[request.request_id] = pending
-        if not model.resident and not model.loading and self._too_large(model):
-            state.answer(
-                pending, Outcome.FAILED, now_ns, message="the model is larger than any device's memory"
-            )
-        elif not self._policy.admits(pending, now_ns):
+        if not model.mask and not model.loading and self._too_large(model):
+            state.answer(pending, Outcome.FAILED, now_ns, message=TOO_LARGE)
+        elif self.hopeless(pending, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
         else:
             self._enqueue(pending, now_ns)
@@ -80,7 +82,7 @@ class Requests:
         self, pending: Pending, now_ns: int, otherwise: Outcome = Outcome.REFUSED, message: str = ""
     ) -> ModelState | None:
         """Queues a dispatched request again if it has slack left; returns its model if so."""
-        if self._policy.hopeless_ns(pending) <= now_ns:
+        if self.hopeless(pending, now_ns):
             self._state.answer(pending, otherwise, now_ns, message=message)
             return None
         self._enqueue(pending, now_ns)
@@ -88,10 +90,11 @@ class Requests:
 
     def fail_all(self, model: ModelState, now_ns: int, message: str) -> None:
         """Answers every waiting request of the model with FAILED."""
-        for pending in model.queue.take_slice(0, len(model.queue)):
-            model.departed += 1
+        requests = model.queue.take_slice(0, len(model.queue))
+        model.departed += len(requests)
+        self._policy.left(model, requests)
+        for pending in requests:
             self._state.answer(pending, Outcome.FAILED, now_ns, message=message)
-        self._policy.unqueued(model)
 
     def servable(self, model: ModelState, now_ns: int) -> bool:
         """False, after answering them, if the waiting requests of a model can never be served."""
@@ -111,9 +114,8 @@ class Requests:
         model = pending.model
         pending.stage = Stage.QUEUED
         model.queue.add(pending)
-        model.touched_ns = now_ns
         if pending.patient:
-            if not model.resident and not self._capable(model):
+            if not model.mask and not self._capable(model):
                 self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
         else:
             self._arm(model, self._policy.hopeless_ns(pending))
@@ -123,24 +125,52 @@ class Requests:
         model = pending.model
         model.queue.remove(pending)
         model.departed += 1
-        self._policy.unqueued(model)
+        self._policy.left(model, (pending,))
 
     def _arm(self, model: ModelState, time_ns: int) -> None:
         if time_ns < model.expiry_ns:
             model.expiry_ns = time_ns
-            self._state.timers.at(time_ns, self._expire, model)
+            self._state.timers.at(time_ns, self._expired, model)
 
-    def _expire(self, model: ModelState, time_ns: int, now_ns: int) -> None:
+    def hopeless(self, pending: Pending, now_ns: int) -> bool:
+        """Whether it cannot be met any more, given what is planned."""
+        hopeless_ns = self._policy.hopeless_ns(pending)
+        return hopeless_ns <= now_ns or (
+            hopeless_ns < FAR and hopeless_ns <= self._free_ns(pending.model, now_ns)
+        )
+
+    def _free_ns(self, model: ModelState, now_ns: int) -> int:
+        """The first moment at which a worker could begin with a request of the model, less the lead."""
+        state = self._state
+        if model.mask:
+            if model.mask & state.open_mask & state.idle_mask:
+                return now_ns
+            holders = state.some_of(model.mask, LOOK + 1)
+            if len(holders) > LOOK:
+                return now_ns
+            free_ns = min([worker.exec.available(now_ns) for worker in holders])
+        elif model.loading:
+            free_ns = min([replica.worker.link.available(now_ns) for replica in model.loading.values()])
+        else:
+            free_ns = min(
+                [worker.link.available(now_ns) for worker in state.workers.values()], default=now_ns
+            )
+        return free_ns - state.options.lead_ns
+
+    def _expired(self, model: ModelState, time_ns: int, now_ns: int) -> None:
+        if model.expiry_ns == time_ns:
+            model.expiry_ns = FAR
+            self.expire(model, now_ns)
+
+    def expire(self, model: ModelState, now_ns: int) -> None:
         """Refuses the requests of a model that have become hopeless."""
-        if model.expiry_ns != time_ns:
-            return
-        model.expiry_ns = FAR
         next_ns = FAR
+        horizon_ns = max(now_ns, self._free_ns(model, now_ns))
         for front in model.queue.fronts():
             pending: Pending | None = front
             while pending is not None:
                 hopeless_ns = self._policy.hopeless_ns(pending)
-                if hopeless_ns > now_ns:
+                if hopeless_ns > horizon_ns:
                     next_ns = min(next_ns, hopeless_ns)
                     break
                 following = model.queue.after(pending)

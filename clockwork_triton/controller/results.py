@@ -146,6 +146,6 @@ class Results:
         self._strand(model, now_ns)
 
     def _strand(self, model: ModelState, now_ns: int) -> None:
-        if model.queue and not model.resident and not model.loading:
+        if model.queue and not model.mask and not model.loading:
             self._policy.stranded(model, now_ns)
             self._dispatcher.place(model, now_ns)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from clockwork_triton.controller.actions import Action, ActionKind, Outcome
 from clockwork_triton.controller.commands import AnswerRequest, Command, SendAction
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
 from clockwork_triton.controller.pending import Pending, Stage
 from clockwork_triton.controller.replica import Replica
+from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.controller.timers import Timers
 from clockwork_triton.controller.worker_state import Flight, WorkerState
 
@@ -35,17 +38,80 @@ class Counters:
 
 
 class State:
-    """`out` collects the commands of the event under way."""
+    """`out` collects the commands of the event under way.
+
+    Sets of workers are written as numbers, one bit each; `slots` says whose bit is whose. `open_mask`: could
+    be given another INFER. `idle_mask`: have none outstanding. `link_mask`: could be given a LOAD.
+    `openings`: when workers that nothing waits for open again.
+    """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.models: dict[int, ModelState] = {}
         self.workers: dict[int, WorkerState] = {}
+        self.slots: list[WorkerState | None] = []
+        self.open_mask = 0
+        self.idle_mask = 0
+        self.link_mask = 0
+        self.openings = Timers()
         self.pending: dict[int, Pending] = {}
         self.timers = Timers()
         self.counters = Counters()
         self.out: list[Command] = []
+        self.on_wake: Callable[[WorkerState, int, int], None] = _nothing
         self._action_id = 0
+        self._serial = 0
+
+    def serial(self) -> int:
+        """A new number each time, by which heaps order what is equal."""
+        self._serial += 1
+        return self._serial
+
+    def add_worker(self, spec: WorkerSpec) -> WorkerState:
+        index = self.slots.index(None) if None in self.slots else len(self.slots)
+        worker = WorkerState(spec, 1 << index)
+        self.slots[index : index + 1] = [worker]
+        self.workers[spec.worker_id] = worker
+        return worker
+
+    def remove_worker(self, worker_id: int) -> WorkerState | None:
+        worker = self.workers.pop(worker_id, None)
+        if worker is not None:
+            self.slots[self.slots.index(worker)] = None
+            self.close(worker)
+        return worker
+
+    def close(self, worker: WorkerState) -> None:
+        """The worker gets no work for now."""
+        self.open_mask &= ~worker.bit
+        self.idle_mask &= ~worker.bit
+        self.link_mask &= ~worker.bit
+        worker.opens_ns = FAR
+
+    def one_of(self, mask: int) -> WorkerState:
+        """The worker of the lowest bit of a mask that is not 0."""
+        worker = self.slots[(mask & -mask).bit_length() - 1]
+        assert worker is not None
+        return worker
+
+    def some_of(self, mask: int, most: int, start: int = 0) -> list[WorkerState]:
+        """At most `most` workers of the mask, beginning anywhere (`start`) and going round."""
+        found: list[WorkerState] = []
+        if self.slots:
+            turn = start % len(self.slots)
+            for part in (mask >> turn << turn, mask & ((1 << turn) - 1)):
+                rest = part
+                while rest and len(found) < most:
+                    low = rest & -rest
+                    rest ^= low
+                    found.append(self.slots[low.bit_length() - 1])  # type: ignore[arg-type]
+        return found
+
+    def wake(self, worker: WorkerState, time_ns: int) -> None:
+        """Have the worker looked at, then or before."""
+        if time_ns < worker.wake_ns:
+            worker.wake_ns = time_ns
+            self.timers.at(time_ns, self.on_wake, worker)
 
     def send(
         self,
@@ -73,7 +139,7 @@ class State:
             tuple([pending.request_id for pending in requests]),
             pages,
         )
-        flight = Flight(action, replica, replica.epoch, size, requests)
+        flight = Flight(action, replica, size, requests)
         worker.flights[action.action_id] = flight
         self.out.append(SendAction(action))
         return flight
@@ -112,6 +178,10 @@ class State:
         if estimate is None:
             return None
         if known is None:
-            known = worker.replicas[model.model_id] = Replica(model, worker)
+            known = worker.replicas[model.model_id] = Replica(model, worker, self.serial())
             known.renew(estimate, model.sizes)
         return known
+
+
+def _nothing(_worker: WorkerState, _time_ns: int, _now_ns: int) -> None:
+    pass

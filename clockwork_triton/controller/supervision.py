@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from clockwork_triton.controller.actions import Outcome
 from clockwork_triton.controller.commands import WorkerStuck
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
-from clockwork_triton.controller.pending import FAR, Pending, Stage
+from clockwork_triton.controller.pending import Pending, Stage
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Residency
 from clockwork_triton.controller.requests import Requests
@@ -65,6 +66,7 @@ class Supervisor:
         """The worker gets no work from now on. Returns the models whose requests are stranded by that."""
         worker.watch_ns = FAR
         worker.stuck = True
+        self._state.close(worker)
         self._state.out.append(WorkerStuck(worker.worker_id))
         for flight in worker.flights.values():
             for pending in flight.requests:
@@ -85,9 +87,8 @@ class Supervisor:
         stranded = []
         for replica in worker.replicas.values():
             model = replica.model
-            model.resident.pop(worker.worker_id, None)
-            model.loading.pop(worker.worker_id, None)
-            if model.queue and not model.resident and not model.loading:
+            self._loader.hide(replica)
+            if model.queue and not model.mask and not model.loading:
                 self._policy.stranded(model, now_ns)
                 stranded.append(model)
         for model in self._state.models.values():

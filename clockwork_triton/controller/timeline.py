@@ -4,15 +4,16 @@ from __future__ import annotations
 
 
 class Timeline:
-    """The actions outstanding at an executor that does one after the other, in the order they were sent."""
+    """The actions outstanding at an executor that does one after the other, in the order they were sent.
+    `total_ns`: how long they are expected to take together."""
 
-    __slots__ = ("_begin_ns", "_head_ns", "_outstanding", "_total_ns")
+    __slots__ = ("_begin_ns", "_head_ns", "_outstanding", "total_ns")
 
     def __init__(self) -> None:
         self._outstanding: dict[int, int] = {}
         self._begin_ns = 0
         self._head_ns = 0
-        self._total_ns = 0
+        self.total_ns = 0
 
     def __len__(self) -> int:
         return len(self._outstanding)
@@ -24,8 +25,8 @@ class Timeline:
         """
         if not self._outstanding:
             return now_ns
-        planned = self._begin_ns + self._total_ns
-        overrun = now_ns + self._total_ns - self._head_ns
+        planned = self._begin_ns + self.total_ns
+        overrun = now_ns + self.total_ns - self._head_ns
         return planned if planned > overrun else overrun
 
     def add(self, action_id: int, expected_ns: int, start_ns: int) -> None:
@@ -34,12 +35,12 @@ class Timeline:
             self._begin_ns = start_ns
             self._head_ns = expected_ns
         self._outstanding[action_id] = expected_ns
-        self._total_ns += expected_ns
+        self.total_ns += expected_ns
 
     def remove(self, action_id: int, end_ns: int | None) -> None:
         """The action ended at `end_ns`, or (None) was not run."""
         expected_ns = self._outstanding.pop(action_id)
-        self._total_ns -= expected_ns
+        self.total_ns -= expected_ns
         if end_ns is not None and end_ns > self._begin_ns:
             self._begin_ns = end_ns
         self._head_ns = next(iter(self._outstanding.values())) if self._outstanding else 0

@@ -131,7 +131,14 @@ class ControllerMachine(RuleBasedStateMachine):
             assert tuple(again.handle(event, now_ns)) == commands
 
 
-TestController = ControllerMachine.TestCase
-TestController.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+class AdaptiveMachine(ControllerMachine):
+    policy = "adaptive"
+
+
+SETTINGS = settings(
+    max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestClockwork = ControllerMachine.TestCase
+TestClockwork.settings = SETTINGS
+TestAdaptive = AdaptiveMachine.TestCase
+TestAdaptive.settings = SETTINGS

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Generator
+from typing import ClassVar, NamedTuple
 
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
@@ -13,20 +13,24 @@ from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Requests, taken from their model's queue, to run together with batch size `size` (an index)."""
+class Batch(NamedTuple):
+    """Requests, taken from their model's queue, to run together with batch size `size` (an index).
+
+    `dropped`: requests taken from the queue that are given up for it.
+    """
 
     replica: Replica
     size: int
     requests: tuple[Pending, ...]
+    dropped: tuple[Pending, ...] = ()
 
 
 class Policy(ABC):
     """Decides which requests run where and when, and which models are loaded.
 
     The controller keeps the books, asks when an executor can be given work, and tells what has changed; a
-    policy orders the work. It changes nothing but the queues it takes requests from and its own fields.
+    policy orders the work. It changes nothing but the queues it takes requests from, the orders it keeps (in
+    the fields of models and workers made for that) and its own fields.
     """
 
     name: ClassVar[str]
@@ -37,20 +41,17 @@ class Policy(ABC):
         self.state = state
 
     @abstractmethod
-    def admits(self, pending: Pending, now_ns: int) -> bool:
-        """Whether a request that arrives now can be met; else it is refused."""
-
-    @abstractmethod
     def queued(self, pending: Pending, now_ns: int) -> None:
         """A request has joined its model's queue."""
 
     @abstractmethod
-    def unqueued(self, model: ModelState) -> None:
+    def left(self, model: ModelState, requests: tuple[Pending, ...]) -> None:
         """Requests have left the model's queue otherwise than by `pick`."""
 
     @abstractmethod
     def hopeless_ns(self, pending: Pending) -> int:
-        """The first moment at which a waiting request can no longer be met; FAR if it never comes."""
+        """The first moment at which a waiting request can no longer be met, if all workers that could serve
+        it were idle by then; FAR if it never comes."""
 
     @abstractmethod
     def loaded(self, replica: Replica, now_ns: int) -> None:
@@ -65,6 +66,10 @@ class Policy(ABC):
         """The batch to start at `start_ns` on this worker; None to leave it idle for now."""
 
     @abstractmethod
+    def wants_loads(self) -> bool:
+        """Whether any model waits to be loaded."""
+
+    @abstractmethod
     def pick_load(self, worker: WorkerState, now_ns: int) -> ModelState | None:
         """The model to load on this worker now."""
 
@@ -73,5 +78,8 @@ class Policy(ABC):
         """Whether, on a worker that cannot overlap them, this LOAD goes before the next batch."""
 
     @abstractmethod
-    def victim(self, worker: WorkerState, now_ns: int, spared: set[int]) -> Replica | None:
-        """The resident model to unload next to make room; none of `spared`, none in use, none that owes."""
+    def victims(
+        self, worker: WorkerState, model: ModelState, *, idle: bool
+    ) -> Generator[Replica, None, None]:
+        """What could be unloaded to make room for the model, in that order; nothing in use, nothing that has
+        not yet served what it was loaded for. `idle`: nothing either for which requests wait."""

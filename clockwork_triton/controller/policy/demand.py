@@ -1,0 +1,103 @@
+"""How much work waits for whom."""
+
+from __future__ import annotations
+
+from clockwork_triton.controller.keys import FAR
+from clockwork_triton.controller.pending import Pending
+from clockwork_triton.controller.state import State
+from clockwork_triton.controller.worker_state import WorkerState
+
+# A request is reckoned to go to the least loaded of so many of the workers that hold its model.
+CHOICES = 4
+
+
+class Demand:
+    """Reckons each waiting request with a deadline to one worker, without binding it.
+
+    So the work that waits for each worker is known at all times, at a fixed cost a request.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._limits: dict[int, int] = {}
+        self._turn = 0
+
+    def charge(self, pending: Pending, now_ns: int) -> None:
+        """The request waits for a model that is resident somewhere."""
+        model = pending.model
+        mask = model.mask
+        if pending.due_ns >= FAR or not mask:
+            return
+        if mask & (mask - 1):
+            self._turn += 1
+            holders = self._state.some_of(mask, CHOICES, self._turn)
+            worker = min(holders, key=_load_ns)
+        else:
+            worker = self._state.one_of(mask)
+        fill = model.filled_by(model.queue.rows)
+        share_ns = pending.rows * model.typical_ns[fill] // model.sizes[fill]
+        cost_ns = model.typical_ns[pending.size]
+        slack = _class_of(pending.due_ns - now_ns)
+        start_ns = worker.exec.available(now_ns) + worker.backlog_ns
+        if start_ns + model.fastest_ns[pending.size] > pending.due_ns:
+            pending.unserved = True
+            model.unserved_ns += share_ns
+        worker.backlog_ns += share_ns
+        worker.work_ns[slack] = worker.work_ns.get(slack, 0) + cost_ns
+        pending.charged = worker
+        pending.share_ns = share_ns
+        pending.cost_ns = cost_ns
+        pending.slack = slack
+
+    def release(self, requests: tuple[Pending, ...]) -> None:
+        """The requests do not wait any more."""
+        for pending in requests:
+            worker = pending.charged
+            if worker is None:
+                continue
+            pending.charged = None
+            worker.backlog_ns -= pending.share_ns
+            work_ns = worker.work_ns
+            left_ns = work_ns[pending.slack] - pending.cost_ns
+            if left_ns:
+                work_ns[pending.slack] = left_ns
+            else:
+                del work_ns[pending.slack]
+            if pending.unserved:
+                pending.unserved = False
+                pending.model.unserved_ns -= pending.share_ns
+
+    def overloaded(self, worker: WorkerState, now_ns: int) -> bool:
+        """Whether the work that waits for the worker is more than it can do before the deadlines.
+
+        All requests that came with a slack of at most s are due within s from now: if their work, run one by
+        one, takes longer, some of them cannot be met unless batches save enough.
+        """
+        busy_ns = worker.exec.available(now_ns) - now_ns
+        for slack in sorted(worker.work_ns):
+            busy_ns += worker.work_ns[slack]
+            if busy_ns > self._limit_ns(slack):
+                return True
+        return False
+
+    def _limit_ns(self, slack: int) -> int:
+        limit_ns = self._limits.get(slack)
+        if limit_ns is None:
+            limit_ns = self._limits[slack] = _upper_ns(slack)
+        return limit_ns
+
+
+def _load_ns(worker: WorkerState) -> int:
+    return worker.exec.total_ns + worker.backlog_ns
+
+
+def _class_of(slack_ns: int) -> int:
+    """Slacks by size, four classes to each doubling."""
+    bits = max(3, slack_ns.bit_length())
+    return bits << 2 | slack_ns >> (bits - 3) & 3
+
+
+def _upper_ns(slack: int) -> int:
+    """The largest slack of a class."""
+    bits = slack >> 2
+    return ((4 | slack & 3) + 1) << (bits - 3)

@@ -1,0 +1,85 @@
+"""What is counted while a simulation runs."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Outcome, Request, Status
+
+SECOND = 1_000_000_000
+
+
+class ModelCounts:
+    """Of the requests of one model that count."""
+
+    __slots__ = ("in_time", "late", "offered", "other", "refused")
+
+    def __init__(self) -> None:
+        self.offered = 0
+        self.in_time = 0
+        self.late = 0
+        self.refused = 0
+        self.other = 0
+
+
+class Recorder:
+    """Requests that arrive before `warm_up_ns` are left out, except from the counts of actions."""
+
+    def __init__(self, warm_up_ns: int = 0, series_step_ns: int = 10 * SECOND) -> None:
+        self.warm_up_ns = warm_up_ns
+        self.series_step_ns = series_step_ns
+        self.models: dict[int, ModelCounts] = {}
+        self.latencies_ns = array("q")
+        self.batches: Counter[int] = Counter()
+        self.loads = 0
+        self.unloads = 0
+        self.refused_actions = 0
+        self.over_ns = array("q")
+        self.under_ns = array("q")
+        self.series: dict[int, list[int]] = {}
+        """By step of time: requests offered, answered in time, late, refused."""
+
+    def answered(self, request: Request, outcome: Outcome, now_ns: int) -> None:
+        if request.arrival_ns < self.warm_up_ns:
+            return
+        counts = self.models.get(request.model_id)
+        if counts is None:
+            counts = self.models[request.model_id] = ModelCounts()
+        counts.offered += 1
+        step = request.arrival_ns // self.series_step_ns
+        row = self.series.get(step)
+        if row is None:
+            row = self.series[step] = [0, 0, 0, 0]
+        row[0] += 1
+        if outcome is Outcome.OK:
+            self.latencies_ns.append(now_ns - request.arrival_ns)
+            if request.deadline_ns is None or now_ns <= request.deadline_ns:
+                counts.in_time += 1
+                row[1] += 1
+            else:
+                counts.late += 1
+                row[2] += 1
+        elif outcome is Outcome.REFUSED:
+            counts.refused += 1
+            row[3] += 1
+        else:
+            counts.other += 1
+
+    def sent(self, action: Action) -> None:
+        if action.kind is ActionKind.INFER:
+            self.batches[action.batch_size] += 1
+        elif action.kind is ActionKind.LOAD:
+            self.loads += 1
+        else:
+            self.unloads += 1
+
+    def ended(self, action: Action, result: ActionResult) -> None:
+        if result.status is not Status.OK:
+            self.refused_actions += 1
+        elif action.kind is ActionKind.INFER:
+            error = action.expected_ns - (result.end_ns - result.begin_ns)
+            if error >= 0:
+                self.over_ns.append(error)
+            else:
+                self.under_ns.append(-error)
