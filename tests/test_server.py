@@ -77,9 +77,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="module")
-def client(repository: Path, cache: Path) -> Iterator[grpcclient.InferenceServerClient]:
-    server = ServerProcess(f"--model-repository={repository}", f"--artifact-cache={cache}")
+@pytest.fixture(scope="module", params=["grpcio", "http2"])
+def client(
+    request: pytest.FixtureRequest, repository: Path, cache: Path
+) -> Iterator[grpcclient.InferenceServerClient]:
+    transport = f"--grpc-transport={request.param}"
+    server = ServerProcess(f"--model-repository={repository}", f"--artifact-cache={cache}", transport)
     port = server.read_until(r"Started GRPCInferenceService at 127\.0\.0\.1:(\d+)")[1]
     server.read_until('"Ready"')
     with grpcclient.InferenceServerClient(f"127.0.0.1:{port}") as client:

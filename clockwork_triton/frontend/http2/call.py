@@ -6,16 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from clockwork_triton.frontend.http2.blocks import OK_LITERALS, metadata_literals, status_literals
-from clockwork_triton.frontend.http2.clock import Clock
 from clockwork_triton.frontend.http2.compression import choose, compress, decompress
 from clockwork_triton.frontend.http2.errors import ErrorCode, StreamFault
 from clockwork_triton.frontend.http2.head import RequestHead
-from clockwork_triton.frontend.http2.limits import Limits, RequestMemory
+from clockwork_triton.frontend.http2.host import Host
 from clockwork_triton.frontend.http2.message import PREFIX, PREFIX_BYTES, PartialMessage, check_size
-from clockwork_triton.frontend.http2.sender import Sender
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.stream import Stream
 from clockwork_triton.inference import Buffer
@@ -25,26 +23,6 @@ Metadata = Iterable[tuple[str, str | bytes]]
 _log = logging.getLogger(__name__)
 _EXTENSION_BYTES = 16 << 20
 """How far ahead of the bytes received a client may send a large message."""
-
-
-class Host(Protocol):
-    """The connection, as its calls know it."""
-
-    clock: Clock
-    limits: Limits
-    memory: RequestMemory
-    now_ns: int
-    peer: str
-    sender: Sender
-
-    def grant(self, stream: Stream, size: int) -> None:
-        """Lets the client send `size` bytes more on the stream."""
-
-    def is_open(self, stream: Stream) -> bool:
-        """The stream's end has not been sent, nor has it been reset."""
-
-    def linger(self, task: asyncio.Task[None]) -> None:
-        """Counts a cancelled handler among the streams until it has ended."""
 
 
 class Call(Stream):

@@ -15,14 +15,12 @@ from clockwork_triton.frontend.http2 import frames
 from clockwork_triton.frontend.http2.blocks import HEADERS_BLOCK, OK_LITERALS, TRAILERS_BLOCK, ReplyBlocks
 from clockwork_triton.frontend.http2.clock import Clock
 from clockwork_triton.frontend.http2.message import PREFIX, PREFIX_BYTES
+from clockwork_triton.frontend.http2.output import LARGE_BYTES, Output
 from clockwork_triton.frontend.http2.stream import Stream
 from clockwork_triton.inference import Buffer
 
 _WRITE_BYTES = 256 << 10
 """Of queued bodies put into one write: enough for few system calls, little enough not to copy twice."""
-
-_LARGE_BYTES = 64 << 10
-"""A piece from here on is cheaper to write by itself than to copy."""
 
 _OPEN = Struct(">IBI2sIBIBI")
 """HEADERS of two bytes, and the header and message prefix of a DATA frame."""
@@ -54,31 +52,27 @@ class Sender:
         self.frame_bytes = frames.DEFAULT_FRAME_SIZE
         self.frames_sent = 0
         self.flush_due = False
-        self.paused = False
         self.queued: dict[int, Stream] = {}
         self._blocks = ReplyBlocks()
         self._clock = clock
-        self._transport: WriteTransport | None = None
         self._waiting = waiting
-        self._overflowed = overflowed
-        self._out: list[Buffer] = []
+        self._output = Output(output_bytes, overflowed)
+        self._out = self._output.pieces
         self._ready: deque[Stream] = deque()
-        self._releases: list[Callable[[], None]] = []
-        self._stalled: list[bytes] = []
-        self._stalled_left = self._output_bytes = output_bytes
         self._clear = False
         self._direct = False
-        self._has_large = False
+
+    @property
+    def paused(self) -> bool:
+        return self._output.paused
 
     def attach(self, transport: WriteTransport) -> None:
-        self._transport = transport
+        self._output.attach(transport)
         self._judge()
 
     def detach(self) -> None:
         """Nothing more can be sent."""
-        self._transport = None
-        self._out.clear()
-        self._stalled.clear()
+        self._output.detach()
         for stream in list(self.queued.values()):
             self.drop(stream)
         self._judge()
@@ -104,6 +98,8 @@ class Sender:
                 message,
                 _CLOSE.pack(_CLOSE_HEAD, _CLOSE_FLAGS, stream_id, TRAILERS_BLOCK),
             )
+            if size > LARGE_BYTES:
+                self._output.has_large = True
             self.frames_sent += 1
             self.ended(stream)
             if not self.flush_due:
@@ -135,11 +131,12 @@ class Sender:
             stream.credit -= total
             self._out.append(_DATA.pack(total << 8, 0, stream.id, compressed, size))
             self._out += parts
-            if size >= _LARGE_BYTES:
-                self._has_large = True
+            if size >= LARGE_BYTES:
+                self._output.has_large = True
             self.frames_sent += 1
             if release is not None:
-                self._releases.append(release)
+                self._output.has_lent = True
+                self._output.release_later([release])
         else:
             if stream.outbox is None:
                 stream.outbox = deque()
@@ -208,14 +205,11 @@ class Sender:
     # The transport.
 
     def pause(self) -> None:
-        self.paused = True
+        self._output.paused = True
         self._judge()
 
     def resume(self) -> None:
-        self.paused = False
-        stalled, self._stalled = self._stalled, []
-        self._stalled_left = self._output_bytes
-        self._out[:0] = stalled
+        self._output.resume()
         self._judge()
         self.flush()
 
@@ -226,47 +220,12 @@ class Sender:
 
     def flush(self) -> None:
         self.flush_due = False
-        while self._ready and not self.paused and self._fill():
-            self._write()
-        self._write()
+        output = self._output
+        while self._ready and not output.paused and self._fill():
+            output.write()
+        output.write()
         if not self._direct:
             self._judge()
-
-    def _write(self) -> None:
-        out = self._out
-        if not out:
-            return
-        releases, self._releases = self._releases, []
-        if self.paused:
-            data = b"".join(out)
-            self._stalled.append(data)
-            self._stalled_left -= len(data)
-            if self._stalled_left < 0:
-                self._overflowed()
-        elif self._transport is not None:
-            if self._has_large and not releases:
-                self._write_apart(self._transport)
-            else:
-                # Transports may keep what they are given; lent memory is copied here.
-                self._transport.write(b"".join(out))
-        out.clear()
-        self._has_large = False
-        for release in releases:
-            release()
-
-    def _write_apart(self, transport: WriteTransport) -> None:
-        """Writes large pieces as they are, and what is between them joined."""
-        small: list[Buffer] = []
-        for part in self._out:
-            if len(part) < _LARGE_BYTES:
-                small.append(part)
-                continue
-            if small:
-                transport.write(b"".join(small))
-                small.clear()
-            transport.write(part)
-        if small:
-            transport.write(b"".join(small))
 
     def _fill(self) -> bool:
         """Gives streams their turns until a write is full; False if none could take one."""
@@ -283,7 +242,7 @@ class Sender:
                 ready.append(stream)
                 continue
             del self.queued[stream.id]
-            self._releases += stream.releases
+            self._output.release_later(stream.releases)
             stream.releases.clear()
             if stream.closing is not None:
                 self._close(stream)
@@ -308,8 +267,10 @@ class Sender:
                 self._out.append(view[:left])
                 box[0] = view[left:]
                 left = 0
-        if size >= _LARGE_BYTES and not stream.releases:
-            self._has_large = True
+        if size >= LARGE_BYTES:
+            self._output.has_large = True
+        if stream.releases:
+            self._output.has_lent = True
         self.window -= size
         stream.credit -= size
         stream.queued_bytes -= size
@@ -348,5 +309,5 @@ class Sender:
 
     def _judge(self) -> None:
         """Whether the next reply can go straight out, and as a constant but for its message."""
-        self._clear = not self.queued and not self.paused and self._transport is not None
+        self._clear = not self.queued and self._output.takes_bytes
         self._direct = self._clear and self._blocks.steady

@@ -6,9 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from clockwork_triton.frontend.http2.call import Call, Host
+from clockwork_triton.frontend.http2.call import Call
 from clockwork_triton.frontend.http2.compression import LONG_BYTES
 from clockwork_triton.frontend.http2.head import RequestHead
+from clockwork_triton.frontend.http2.host import Host
 from clockwork_triton.frontend.http2.message import PREFIX_BYTES
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.inference import Buffer

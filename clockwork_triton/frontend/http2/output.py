@@ -1,0 +1,90 @@
+"""Bytes on their way into the transport."""
+
+from __future__ import annotations
+
+from asyncio import WriteTransport
+from collections.abc import Callable
+
+from clockwork_triton.inference import Buffer
+
+LARGE_BYTES = 64 << 10
+"""A piece from here on is cheaper to write by itself than to copy."""
+
+
+class Output:
+    """`pieces` are what the next `write` writes; whoever adds a large one says so by `has_large`, and whoever
+    adds memory that is only lent by `has_lent`: transports may keep what they are given, so that is copied.
+
+    While the client takes nothing (`paused`), at most `limit` bytes wait, then `overflowed()` is called.
+    """
+
+    def __init__(self, limit: int, overflowed: Callable[[], None]) -> None:
+        self.pieces: list[Buffer] = []
+        self.has_large = False
+        self.has_lent = False
+        self.paused = False
+        self._transport: WriteTransport | None = None
+        self._limit = limit
+        self._overflowed = overflowed
+        self._releases: list[Callable[[], None]] = []
+        self._waiting: list[bytes] = []
+        self._left = limit
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self._transport is not None and not self.paused
+
+    def attach(self, transport: WriteTransport) -> None:
+        self._transport = transport
+
+    def detach(self) -> None:
+        self._transport = None
+        self._waiting.clear()
+        self.write()
+
+    def release_later(self, releases: list[Callable[[], None]]) -> None:
+        """To be called once the memory lent by now is copied."""
+        self._releases += releases
+
+    def resume(self) -> None:
+        self.paused = False
+        self.pieces[:0] = self._waiting
+        self._waiting.clear()
+        self._left = self._limit
+
+    def write(self) -> None:
+        if not self.pieces:
+            return
+        if self.paused:
+            self._keep()
+        elif self._transport is not None:
+            if self.has_large and not self.has_lent:
+                self._write_apart(self._transport)
+            else:
+                self._transport.write(b"".join(self.pieces))
+        self.pieces.clear()
+        self.has_large = self.has_lent = False
+        releases, self._releases = self._releases, []
+        for release in releases:
+            release()
+
+    def _keep(self) -> None:
+        data = b"".join(self.pieces)
+        self._waiting.append(data)
+        self._left -= len(data)
+        if self._left < 0:
+            self._overflowed()
+
+    def _write_apart(self, transport: WriteTransport) -> None:
+        """Writes large pieces as they are, and what is between them joined."""
+        small: list[Buffer] = []
+        for piece in self.pieces:
+            if len(piece) < LARGE_BYTES:
+                small.append(piece)
+                continue
+            if small:
+                transport.write(b"".join(small))
+                small.clear()
+            transport.write(piece)
+        if small:
+            transport.write(b"".join(small))
