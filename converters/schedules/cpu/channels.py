@@ -1,6 +1,6 @@
 """Operations across the channels of blocked tensors, whose lanes they mix.
 
-data, output    [N, C/v, *spatial, v]
+Data and output: [C/v, N, *spatial, v].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def emit_shuffle(
     kernel: Kernel, channels: int, groups: int, shape: Sequence[int], data: Buffer, sink: Sink
 ) -> None:
     """Channel i * groups + g of the output is channel g * C / groups + i of the input."""
-    batch, blocks, *spatial, lanes = shape
+    blocks, batch, *spatial, lanes = shape
     per_group = channels // groups
     for block in range(blocks):
         wanted: dict[int, list[int]] = {}
@@ -27,24 +27,24 @@ def emit_shuffle(
         with kernel.loop(batch, name="n") as image, ExitStack() as loops:
             pixel = [loops.enter_context(kernel.loop(extent, name="p")) for extent in spatial]
             sources = [
-                (kernel.bind(kernel.load(data, (image, number, *pixel, 0), lanes)), lanes_wanted)
+                (kernel.bind(kernel.load(data, (number, image, *pixel, 0), lanes)), lanes_wanted)
                 for number, lanes_wanted in wanted.items()
             ]
-            sink(gathered(kernel, sources, lanes), (image, block, *pixel, 0))
+            sink(gathered(kernel, sources, lanes), (block, image, *pixel, 0))
 
 
 def emit_average(
     kernel: Kernel, channels: int, size: int, shape: Sequence[int], data: Buffer, sink: Sink
 ) -> None:
     """The sum over the `size` channels around each, divided by `size`."""
-    batch, blocks, *spatial, lanes = shape
+    blocks, batch, *spatial, lanes = shape
     reach = size // 2
     zero = splat(0.0, lanes)
     with kernel.loop(batch, name="n") as image, ExitStack() as loops:
         pixel = [loops.enter_context(kernel.loop(extent, name="p")) for extent in spatial]
         vectors = [
             kernel.bind(
-                kernel.load(data, (image, block, *pixel, 0), lanes, min(lanes, channels - block * lanes))
+                kernel.load(data, (block, image, *pixel, 0), lanes, min(lanes, channels - block * lanes))
             )
             for block in range(blocks)
         ]
@@ -56,7 +56,7 @@ def emit_average(
                     + _shifted(vectors, block, distance, zero)
                     + _shifted(vectors, block, -distance, zero)
                 )
-            sink(total * splat(1.0 / size, lanes), (image, block, *pixel, 0))
+            sink(total * splat(1.0 / size, lanes), (block, image, *pixel, 0))
 
 
 def _shifted(vectors: Sequence[Expr], block: int, distance: int, zero: Expr) -> Expr:

@@ -1,9 +1,9 @@
 """Direct convolution over blocked layouts, a tile of one image row of some output blocks at a time.
 
-    data    [N, C/v, *spatial, v], or [N, C, *spatial] for the few channels of an image
+    data    [C/v, N, *spatial, v], or [N, C, *spatial] for the few channels of an image
     weight  [K/v, C/G/v, *kernel, v in, v out], or [K/v, C/G, *kernel, 1, v out]
     bias    [K/v, v]
-    output  [N, K/v, *spatial, v]
+    output  [K/v, N, *spatial, v]
 
 A tile of neighbouring output pixels times some output blocks stays in registers over the whole reduction.
 Tiles that meet the left or right border are written out apart and leave out the multiplications outside the
@@ -84,9 +84,9 @@ class Operands:
 
 
 def emit(kernel: Kernel, conv: Convolution, operands: Operands, sink: Sink, *, flat: bool) -> None:
-    """Writes the loops. `flat`: the sink takes all pixels as one row."""
-    if flat and conv.window.is_pointwise:
-        conv = replace(conv, window=conv.window.flattened())
+    """Writes the loops. `flat`: the sink takes the pixels of all images as one row."""
+    if flat and conv.blocked and conv.window.is_pointwise:
+        conv = replace(conv, batch=1, window=conv.window.flattened(conv.batch))
     _Nest(kernel, conv, operands, sink).emit()
 
 
@@ -142,7 +142,7 @@ class _Nest:
         self._reduce(replace(tile, sums=sums))
         for block, row in zip(tile.blocks, sums, strict=True):
             for i, total in enumerate(row):
-                index = (tile.image, block, *tile.outer, tile.column + i, 0)
+                index = (block, tile.image, *tile.outer, tile.column + i, 0)
                 self.sink(kernel.load(total, (0,), lanes), index)
 
     def _reduce(self, tile: _Tile) -> None:
@@ -180,9 +180,10 @@ class _Nest:
         ]
         rows = [window.source(axis, position, taps[axis]) for axis, position in enumerate(tile.outer)]
         channel, inner = self._channel(tile.group, block, c)
+        place = (channel, tile.image) if self.conv.blocked else (tile.image, channel)
         for i in pixels:
             column = window.source(-1, tile.column + i, taps[-1])
-            index = (tile.image, channel, *rows, column, *inner)
+            index = (*place, *rows, column, *inner)
             value = kernel.bind(splat(kernel.load(self.operands.data, index), lanes))
             for weight, sums in zip(weights, tile.sums, strict=True):
                 total = kernel.load(sums[i], (0,), lanes)

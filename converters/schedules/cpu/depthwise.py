@@ -1,9 +1,9 @@
 """Depthwise convolution over blocked layouts: every channel by itself, so lanes never meet.
 
-    data    [N, C/v, *spatial, v]
+    data    [C/v, N, *spatial, v]
     weight  [C/v, *kernel, v]
     bias    [C/v, v]
-    output  [N, C/v, *spatial, v]
+    output  [C/v, N, *spatial, v]
 
 A tile of neighbouring output pixels stays in registers over all taps. Tiles that meet the left or right
 border are written out apart; the rows outside the image are left out by loop bounds.
@@ -36,13 +36,13 @@ def emit(kernel: Kernel, conv: Depthwise, operands: Operands, sink: Sink) -> Non
     window = conv.window
     size = min(TILE, window.output[-1])
     with ExitStack() as loops:
-        image = loops.enter_context(kernel.loop(conv.batch, name="n"))
         block = loops.enter_context(kernel.loop(conv.blocks, name="c"))
+        image = loops.enter_context(kernel.loop(conv.batch, name="n"))
         outer = [loops.enter_context(kernel.loop(extent, name="p")) for extent in window.output[:-1]]
         for run, interior in window.classify(runs(window.output[-1], size)):
             with kernel.loop(run.count, name="q") as number:
                 column = run.begin + number * run.size
-                _tile(kernel, window, operands, sink, (image, block, outer, column), run.size, interior)
+                _tile(kernel, window, operands, sink, (block, image, outer, column), run.size, interior)
 
 
 def _tile(
@@ -54,7 +54,7 @@ def _tile(
     size: int,
     interior: bool,
 ) -> None:
-    image, block, outer, column = place
+    block, image, outer, column = place
     lanes = kernel.lanes
     start = kernel.bind(kernel.load(operands.bias, (block, 0), lanes))
     sums = [kernel.local(lanes) for _ in range(size)]
@@ -66,9 +66,9 @@ def _tile(
             first, end = window.taps(axis, position)
             taps.append(loops.enter_context(kernel.loop(end - first, begin=first, name="r")))
         rows = [window.source(axis, position, taps[axis]) for axis, position in enumerate(outer)]
-        _row(kernel, window, operands, (image, block, rows, taps), column, sums, interior)
+        _row(kernel, window, operands, (block, image, rows, taps), column, sums, interior)
     for i, total in enumerate(sums):
-        index = (image, block, *outer, column + i, 0)
+        index = (block, image, *outer, column + i, 0)
         sink(kernel.load(total, (0,), lanes), index)
 
 
@@ -82,13 +82,13 @@ def _row(
     interior: bool,
 ) -> None:
     """The taps of one row, written out."""
-    image, block, rows, taps = at
+    block, image, rows, taps = at
     lanes = kernel.lanes
     for s in range(window.kernel[-1]):
         inside = [i for i in range(len(sums)) if interior or window.inside(-1, column + i, s)]
         weight = kernel.bind(kernel.load(operands.weight, (block, *taps, s, 0), lanes)) if inside else None
         for i in inside:
-            index = (image, block, *rows, window.source(-1, column + i, s), 0)
+            index = (block, image, *rows, window.source(-1, column + i, s), 0)
             value = kernel.fma(
                 kernel.load(operands.data, index, lanes), weight, kernel.load(sums[i], (0,), lanes)
             )

@@ -112,12 +112,12 @@ class _Lowering:
                 raise AssertionError(f"no kernel for {other}")
 
     def _one_row(self) -> bool:
-        """Whether every operand walks through the spatial axes as through one."""
+        """Whether every operand walks through images and their pixels as through one row."""
         shape = self.program.shape
         return all(
             operand.strides[axis] == operand.strides[axis + 1] * shape[axis + 1] or shape[axis] == 1
             for operand in (*self.operands, *self.results)
-            for axis in range(2, len(shape) - 2)
+            for axis in range(1, len(shape) - 2)
         )
 
     def _views(self) -> None:

@@ -1,7 +1,6 @@
 """Max and average pooling over blocked layouts.
 
-data    [N, C/v, *spatial, v]
-output  [N, C/v, *spatial, v]
+Data and output: [C/v, N, *spatial, v].
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ def emit(kernel: Kernel, pool: Pooling, data: Buffer, sink: Sink) -> None:
     window = pool.window
     size = min(TILE, window.output[-1])
     with ExitStack() as loops:
-        image = loops.enter_context(kernel.loop(pool.batch, name="n"))
         block = loops.enter_context(kernel.loop(pool.blocks, name="c"))
+        image = loops.enter_context(kernel.loop(pool.batch, name="n"))
         outer = [loops.enter_context(kernel.loop(extent, name="p")) for extent in window.output[:-1]]
         for run, interior in window.classify(runs(window.output[-1], size)):
             with kernel.loop(run.count, name="q") as number:
                 column = run.begin + number * run.size
-                tile = _Tile(kernel, pool, data, (image, block), outer, column, run.size, interior)
+                tile = _Tile(kernel, pool, data, (block, image), outer, column, run.size, interior)
                 for i, value in enumerate(tile.values()):
-                    sink(value, (image, block, *outer, column + i, 0))
+                    sink(value, (block, image, *outer, column + i, 0))
 
 
 @dataclass(frozen=True)

@@ -75,27 +75,27 @@ def _concat(axis: int, inputs: Sequence[Shape]) -> list[View]:
 
 def _block(plain: Shape, output: Shape, lanes: int, channels_last: bool) -> list[View]:
     """The whole blocks, and the one that is not full."""
-    batch, _, *spatial, _ = output
+    _, batch, *spatial, _ = output
     pixels = prod(spatial)
     inner = contiguous(tuple(spatial))
     if channels_last:
         channels = plain[-1]
-        strides = (pixels * channels, lanes, *(step * channels for step in inner), 1)
+        strides = (lanes, pixels * channels, *(step * channels for step in inner), 1)
     else:
         channels = plain[1]
-        strides = (pixels * channels, lanes * pixels, *inner, pixels)
+        strides = (lanes * pixels, pixels * channels, *inner, pixels)
     whole, rest = divmod(channels, lanes)
     views = []
     if whole:
-        views.append(View((batch, whole, *spatial, lanes), (0,) * len(output), 0, strides))
+        views.append(View((whole, batch, *spatial, lanes), (0,) * len(output), 0, strides))
     if rest:
-        origin = (0, whole, *[0] * (len(spatial) + 1))
-        views.append(View((batch, 1, *spatial, rest), origin, 0, strides, whole * strides[1]))
+        origin = (whole, 0, *[0] * (len(spatial) + 1))
+        views.append(View((1, batch, *spatial, rest), origin, 0, strides, whole * strides[0]))
     return views
 
 
 def _unblock(blocked: Shape, output: Shape, lanes: int, channels_last: bool) -> list[View]:
-    batch, blocks, *spatial, _ = blocked
+    _, batch, *spatial, _ = blocked
     pixels = prod(spatial)
     inner = tuple(step * lanes for step in contiguous(tuple(spatial)))
     axis = len(output) - 1 if channels_last else 1
@@ -105,11 +105,11 @@ def _unblock(blocked: Shape, output: Shape, lanes: int, channels_last: bool) -> 
     for count, size, first in ((whole, lanes, 0), (1, rest, whole)):
         if not count or not size:
             continue
-        box, steps = (count, size), (pixels * lanes, 1)
+        box, steps = (count, size), (batch * pixels * lanes, 1)
         if channels_last:
-            shape, strides = (batch, *spatial, *box), (blocks * pixels * lanes, *inner, *steps)
+            shape, strides = (batch, *spatial, *box), (pixels * lanes, *inner, *steps)
         else:
-            shape, strides = (batch, *box, *spatial), (blocks * pixels * lanes, *steps, *inner)
+            shape, strides = (batch, *box, *spatial), (pixels * lanes, *steps, *inner)
         origin = tuple(first * lanes if i == axis else 0 for i in range(len(output)))
-        views.append(View(shape, origin, 0, strides, first * pixels * lanes, (axis, lanes)))
+        views.append(View(shape, origin, 0, strides, first * batch * pixels * lanes, (axis, lanes)))
     return views

@@ -29,10 +29,10 @@ class Window:
         """Whether an output pixel depends on the input pixel of the same number alone."""
         return prod(self.kernel) == 1 and prod(self.strides) == 1 and self.input == self.output
 
-    def flattened(self) -> Window:
-        """The same as one row of pixels, for a pointwise window."""
+    def flattened(self, images: int) -> Window:
+        """The same as one row of the pixels of all images, for a pointwise window."""
         assert self.is_pointwise
-        pixels = (*[1] * (len(self.input) - 1), prod(self.input))
+        pixels = (*[1] * (len(self.input) - 1), images * prod(self.input))
         ones = (1,) * len(self.input)
         return Window(pixels, pixels, ones, ones, ones, self.pads)
 

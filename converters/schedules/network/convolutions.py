@@ -25,11 +25,11 @@ def lower_convolution(to: _Layouts, node: Node) -> Tensor:
     op = node.op
     window = Window(tuple(spatial), tuple(output), weight.shape[2:], op.strides, op.dilations, op.pads)
     bias = rest[0] if rest else Tensor.constant(np.zeros(filters, np.float32))
-    shape = (batch, -(-filters // lanes), *output, lanes)
+    shape = (-(-filters // lanes), batch, *output, lanes)
     start = to.packed(bias, "vectors", lambda values: _in_vectors(values, lanes))
     if op.groups == channels == filters:
         taps = to.packed(weight, "taps", lambda values: _taps(values, lanes))
-        return to.emit(Depthwise(batch, shape[1], window), [to.blocked(data), taps, start], shape)
+        return to.emit(Depthwise(batch, shape[0], window), [to.blocked(data), taps, start], shape)
     blocked = to.is_blocked(data) or channels >= lanes
     conv = Convolution.of(batch, channels, filters, op.groups, window, lanes, blocked=blocked)
     packed = to.packed(weight, conv, lambda values: pack(values, conv, op.groups, lanes))

@@ -1,8 +1,9 @@
 """Puts images into blocked layout, from the first convolution on to where nothing more wants it.
 
-A blocked tensor of [N, C, *spatial] is [N, C/v, *spatial, v]: v channels, as many as a vector has lanes, lie
+A blocked tensor of [N, C, *spatial] is [C/v, N, *spatial, v]: v channels, as many as a vector has lanes, lie
 side by side, so a convolution reads and writes whole vectors at every pixel. Where v does not divide C the
-last block is filled up with lanes whose values nothing depends on.
+last block is filled up with lanes whose values nothing depends on. Blocks come before images so that some
+channels of all images are one piece of memory: joining or splitting channels need not move anything.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class BlockedShuffle:
 
 
 def blocked_shape(shape: Shape, lanes: int) -> Shape:
-    return (shape[0], -(-shape[1] // lanes), *shape[2:], lanes)
+    return (-(-shape[1] // lanes), shape[0], *shape[2:], lanes)
 
 
 def block(data: Array, lanes: int) -> Array:
@@ -60,7 +61,7 @@ def block(data: Array, lanes: int) -> Array:
     if fill:
         data = np.pad(data, [(0, 0), (0, fill), *[(0, 0)] * (data.ndim - 2)])
     split = data.reshape(data.shape[0], -1, lanes, *data.shape[2:])
-    return np.ascontiguousarray(np.moveaxis(split, 2, -1))
+    return np.ascontiguousarray(np.moveaxis(split, (1, 2), (0, -1)))
 
 
 def pack_columns(matrix: Array, lanes: int) -> Array:
@@ -114,7 +115,7 @@ class _Layouts(Builder):
     def _unblock(self, tensor: Tensor, *, channels_last: bool = False) -> Tensor:
         source = self._blocked[tensor]
         shape = tensor.shape if not channels_last else (tensor.shape[0], *tensor.shape[2:], tensor.shape[1])
-        single = tensor.size == tensor.shape[0] * tensor.shape[1]
+        single = tensor.size == tensor.shape[1]
         if single and tensor.shape[1] % self.lanes == 0:
             return self.reshape(source, shape)
         return self.emit(Unblock(channels_last), [source], shape)
@@ -128,10 +129,7 @@ class _Layouts(Builder):
         else:
             shape = blocked_shape(tensor.shape, self.lanes)
             source = self._channels_last.get(tensor)
-            if (
-                tensor.size == shape[0] * shape[1] * self.lanes
-                and tensor.size == tensor.shape[0] * tensor.shape[1]
-            ):
+            if tensor.size == tensor.shape[1] and tensor.size % self.lanes == 0:
                 result = self.reshape(self.plain(tensor), shape)
             elif source is not None:
                 result = self.emit(Block(channels_last=True), [source], shape)
@@ -201,7 +199,7 @@ class _Layouts(Builder):
         """An input of a blocked operation: in blocks, or with one channel for all."""
         shape = (1,) * (rank - tensor.rank) + tensor.shape
         if shape[1] == 1:
-            return self.reshape(self.plain(tensor), (*shape, 1))
+            return self.reshape(self.plain(tensor), (1, shape[0], *shape[2:], 1))
         if tensor.shape == shape:
             return self.blocked(tensor)
         wider = self.reshape(self.plain(tensor), shape)
@@ -221,7 +219,8 @@ class _Layouts(Builder):
             return False
         if node.op.axis == 1 and any(part.shape[1] % self.lanes for part in parts[:-1]):
             return False
-        return self._emit_blocked(node, node.op, [self.blocked(part) for part in parts])
+        op = ops.Concat({0: 1, 1: 0}.get(node.op.axis, node.op.axis))
+        return self._emit_blocked(node, op, [self.blocked(part) for part in parts])
 
     def _slice(self, node: Node) -> bool:
         (data,) = node.inputs
@@ -234,9 +233,10 @@ class _Layouts(Builder):
         )
         if not whole and not (aligned and strides[1] == 1):
             return False
-        first = (begins[0], begins[1] // self.lanes, *begins[2:], 0)
+        first = (begins[1] // self.lanes, begins[0], *begins[2:], 0)
+        steps = (1, strides[0], *strides[2:], 1)
         shape = blocked_shape(count, self.lanes)
-        self._blocked[node.output] = self.slice(self.blocked(data), first, (*strides, 1), shape)
+        self._blocked[node.output] = self.slice(self.blocked(data), first, steps, shape)
         return True
 
     def _reshape(self, node: Node) -> bool:
