@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,8 +37,9 @@ class Graph:
     """`values` are numbered by position; everything else speaks of them by number.
 
     `constants`: the digest of a value's bytes. `aliases`: a value that is another one's bytes under another
-    shape, to that other value (never itself an alias). Every other value is an input, or written by exactly
-    one call before any call reads it.
+    shape, or some of them, to that other value (never itself an alias); `offsets`: at which byte of it the
+    value begins, if not the first. Every value that is no alias is an input, or written before any call reads
+    it: by exactly one call, or part by part, each being an alias that exactly one call writes.
     """
 
     values: tuple[Value, ...]
@@ -47,7 +48,13 @@ class Graph:
     constants: Mapping[int, str]
     aliases: Mapping[int, int]
     calls: tuple[Call, ...]
+    offsets: Mapping[int, int] = field(default_factory=dict)
 
     def root(self, value: int) -> int:
         """The value whose memory `value` is."""
         return self.aliases.get(value, value)
+
+    def is_part(self, value: int) -> bool:
+        """Whether `value` is not all of the memory that it is in."""
+        root = self.root(value)
+        return self.values[value].bytes != self.values[root].bytes

@@ -56,7 +56,8 @@ class _Walk:
         self._store = store
         self._values: list[Value] = []
         self._constants: dict[int, str] = {}
-        self._aliases: dict[int, int] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+        """The value whose bytes a value is, and where in them it begins; that can be an alias itself."""
         self._calls: list[Call] = []
         self._bound: dict[Any, tuple[int, ...]] = {}
 
@@ -69,7 +70,24 @@ class _Walk:
             for binding in block.bindings:
                 self._bound[binding.var] = self._expression(binding.value)
         outputs = self._expression(main.body.body)
-        return Graph(tuple(self._values), inputs, outputs, self._constants, self._aliases, tuple(self._calls))
+        places = {value: self._place(value) for value in self._places}
+        return Graph(
+            tuple(self._values),
+            inputs,
+            outputs,
+            self._constants,
+            {value: root for value, (root, _) in places.items()},
+            tuple(self._calls),
+            {value: offset for value, (_, offset) in places.items() if offset},
+        )
+
+    def _place(self, value: int) -> tuple[int, int]:
+        """The value, no alias, that owns a value's memory, and at which byte it begins there."""
+        begin = 0
+        while value in self._places:
+            value, offset = self._places[value]
+            begin += offset
+        return value, begin
 
     def _new(self, ty: Any) -> tuple[int, ...]:
         """Numbers for the tensor or tensors of a type."""
@@ -101,13 +119,39 @@ class _Walk:
         name = call.op.name if isinstance(call.op, tvm.ir.Op) else str(call.op)
         if name == "relax.call_tir":
             return self._kernel(call)
-        if name == "relax.reshape":
+        if name in ("relax.reshape", "relax.strided_slice"):
             (source,) = self._expression(call.args[0])
             (number,) = self._new(call.ty)
-            assert self._values[number].bytes == self._values[source].bytes
-            self._aliases[number] = self._aliases.get(source, source)
+            self._places[number] = source, self._begin(call, number, source)
             return (number,)
+        if name == "relax.concat":
+            return self._joined(call)
         raise ConversionError(f"TVM has no kernel for '{name.removeprefix('relax.')}'")
+
+    def _begin(self, call: Any, number: int, source: int) -> int:
+        """At which byte of its source the result of a reshape or of a slice begins. The schedules leave
+        slices only of the first axis, which are one piece of memory."""
+        if call.op.name == "relax.reshape":
+            assert self._values[number].bytes == self._values[source].bytes
+            return 0
+        axes, begins = call.args[1].fields, call.args[2].fields
+        assert [int(axis) for axis in axes] == [0]
+        return int(begins[0]) * (self._values[source].bytes // self._values[source].shape[0])
+
+    def _joined(self, call: Any) -> tuple[int, ...]:
+        """Parts along the first axis are written where they belong: the schedules leave only such."""
+        assert int(call.attrs.axis) == 0
+        parts = self._expression(call.args[0])
+        (number,) = self._new(call.ty)
+        begin = 0
+        for part in parts:
+            root, offset = self._place(part)
+            assert offset == 0
+            assert self._values[root].bytes == self._values[part].bytes
+            assert root not in self._constants
+            self._places[root] = number, begin
+            begin += self._values[part].bytes
+        return (number,)
 
     def _kernel(self, call: Any) -> tuple[int, ...]:
         function, arguments = call.args[0], call.args[1]

@@ -12,12 +12,13 @@ from converters.placement import Lifetime, place
 
 def outputs_to_copy(graph: Graph) -> tuple[int, ...]:
     """The positions of outputs that no kernel can write in place: another output (or itself, as an input
-    or a constant) already owns their memory."""
+    or a constant) already owns their memory, or they are a part of some."""
     owners: set[int] = set()
     positions = []
     for position, output in enumerate(graph.outputs):
         root = graph.root(output)
-        if root in graph.inputs or root in graph.constants or root in owners:
+        taken = root in graph.inputs or root in graph.constants or root in owners
+        if taken or graph.is_part(output):
             positions.append(position)
         owners.add(root)
     return tuple(positions)
@@ -51,14 +52,15 @@ def plan(graph: Graph, batch_size: int, weights: Mapping[str, tuple[int, int]]) 
 
     def tensor(value: int) -> TensorRef:
         root, spec = graph.root(value), graph.values[value]
+        begin = graph.offsets.get(value, 0)
         if root in graph.constants:
             index, offset = weights[graph.constants[root]]
-            return TensorRef("weight", index, offset, spec.dtype, spec.shape)
+            return TensorRef("weight", index, offset + begin, spec.dtype, spec.shape)
         if root in inputs:
-            return TensorRef("input", inputs[root], 0, spec.dtype, spec.shape)
+            return TensorRef("input", inputs[root], begin, spec.dtype, spec.shape)
         if root in outputs:
-            return TensorRef("output", outputs[root], 0, spec.dtype, spec.shape)
-        return TensorRef("workspace", 0, workspace[root], spec.dtype, spec.shape)
+            return TensorRef("output", outputs[root], begin, spec.dtype, spec.shape)
+        return TensorRef("workspace", 0, workspace[root] + begin, spec.dtype, spec.shape)
 
     tensors: dict[TensorRef, int] = {}
     steps = tuple(

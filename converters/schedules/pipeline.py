@@ -10,6 +10,7 @@ from tvm import relax
 from converters.schedules.cpu.lowering import is_anchor
 from converters.schedules.machine import Machine
 from converters.schedules.network.fuse import fuse
+from converters.schedules.network.joining import join_in_place
 from converters.schedules.network.layout import assign_layouts
 from converters.schedules.network.ops import Foreign
 from converters.schedules.network.reader import Reader, Unreadable
@@ -42,7 +43,8 @@ def _templates(target: tvm.target.Target) -> Any:
         except Unreadable:
             return library(module)
         network = simplify(reader.network.pruned())
-        network = fuse(assign_layouts(network, machine.lanes), is_anchor)
+        network = join_in_place(assign_layouts(network, machine.lanes))
+        network = fuse(network, is_anchor).pruned()
         written = write(network, module, reader.bound, machine, as_tuple=reader.returns_tuple)
         if any(isinstance(node.op, Foreign) for node in network.nodes):
             return library(written)

@@ -113,3 +113,28 @@ def test_inputs_constants_and_repeated_outputs_are_copied() -> None:
     values = (Value("float32", (4,)),) * 4
     graph = Graph(values, (0,), (0, 1, 2, 2, 3), {1: "w"}, {3: 2}, (Call("a", (0,), (2,)),))
     assert outputs_to_copy(graph) == (0, 1, 3, 4)
+
+
+def test_parts_lie_in_what_they_are_part_of() -> None:
+    """Two kernels write the halves of a value, a third reads the second half and the whole."""
+    values = (
+        Value("uint8", (64,)),
+        *[Value("uint8", (128,))] * 2,
+        Value("uint8", (256,)),
+        Value("uint8", (8,)),
+    )
+    calls = (Call("a", (0,), (1,)), Call("b", (0,), (2,)), Call("c", (2, 3), (4,)))
+    graph = Graph(values, (0,), (4,), {}, {1: 3, 2: 3}, calls, {2: 128})
+    variant = plan(graph, 1, {})
+    first, second, third = (variant.tensors[step.args[-1]] for step in variant.steps)
+    whole = variant.tensors[variant.steps[2].args[1]]
+    assert (first.space, first.offset, first.shape) == ("workspace", whole.offset, (128,))
+    assert (second.offset, third.space) == (whole.offset + 128, "output")
+    assert variant.steps[2].args[0] == variant.steps[1].args[1]
+    assert variant.workspace_bytes == 256
+
+
+def test_an_output_that_is_a_part_is_copied() -> None:
+    values = (Value("uint8", (64,)), Value("uint8", (128,)), Value("uint8", (256,)))
+    graph = Graph(values, (0,), (1, 2), {}, {1: 2}, (Call("a", (0,), (1,)),), {1: 64})
+    assert outputs_to_copy(graph) == (0, 1)

@@ -70,6 +70,7 @@ def _hardsigmoid(kernel: Kernel, x: Expr) -> Expr:
 
 
 FUNCTIONS: dict[str, Emit] = {
+    "identity": lambda kernel, x: x,
     "add": lambda kernel, x, y: x + y,
     "subtract": lambda kernel, x, y: x - y,
     "multiply": lambda kernel, x, y: x * y,

@@ -24,6 +24,7 @@ def _sigmoid(x: Array) -> Array:
 
 
 FUNCTIONS: dict[str, Function] = {
+    "identity": lambda x: x,
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,

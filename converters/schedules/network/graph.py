@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -32,6 +33,10 @@ class Tensor:
     @property
     def size(self) -> int:
         return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.size * np.dtype(self.dtype).itemsize
 
     @property
     def rank(self) -> int:

@@ -112,6 +112,18 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Part:
+    """From `begin` on as many of the first axis as the output has: the same memory, as all that is joined."""
+
+    begin: int
+
+
+@dataclass(frozen=True)
+class Join:
+    """The inputs one after the other along the first axis: each is written where it belongs in the output."""
+
+
+@dataclass(frozen=True)
 class Pad:
     """`before` elements of `value` in front of each axis, after it as many as the output has."""
 

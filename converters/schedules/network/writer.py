@@ -68,6 +68,14 @@ class _Writer:
             case ops.Reshape():
                 data = self._value(node.inputs[0])
                 self._bind(node.outputs, self._builder.emit(relax.op.reshape(data, node.output.shape)), False)
+            case ops.Part(begin):
+                data, end = self._value(node.inputs[0]), begin + node.output.shape[0]
+                self._bind(
+                    node.outputs, self._builder.emit(relax.op.strided_slice(data, [0], [begin], [end])), False
+                )
+            case ops.Join():
+                parts = [self._value(tensor) for tensor in node.inputs]
+                self._bind(node.outputs, self._builder.emit(relax.op.concat(parts, 0)), False)
             case _:
                 self._kernel(node)
 

@@ -23,6 +23,5 @@ RULES: dict[type[Any], tuple[Rule, ...]] = {
     ops.Reshape: (windows.channel_shuffle, windows.channel_average, movement.reshape_of_reshape),
     ops.Transpose: (movement.transpose_of_transpose, movement.transpose_of_matmul),
     ops.Matmul: (movement.matmul_of_transpose,),
-    ops.Concat: (movement.concat_of_concat,),
     ops.Convolve: (windows.convolve_of_pad,),
 }

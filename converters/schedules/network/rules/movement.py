@@ -96,14 +96,3 @@ def reduce_of_stack(
         return None
     name = COMBINE[op.kind]
     return fold(lambda a, b: to.again(ops.Pointwise(name), (a, b), like), node.inputs)
-
-
-def concat_of_concat(
-    to: Simplifier, op: ops.Concat, inputs: tuple[Tensor, ...], like: Tensor
-) -> Tensor | None:
-    """Parts that are joined of parts themselves are joined at once."""
-    parts: list[Tensor] = []
-    for tensor in inputs:
-        node = to.made_by(tensor, ops.Concat)
-        parts.extend([tensor] if node is None or node.op.axis != op.axis else node.inputs)
-    return None if len(parts) == len(inputs) else to.emit(op, parts, like.shape, like.dtype)
