@@ -19,10 +19,10 @@ from clockwork_triton.controller.events import (
     WorkerJoined,
     WorkerLost,
 )
+from clockwork_triton.controller.keys import rank_of
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
-from clockwork_triton.controller.pending import rank_of
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Residency
 from clockwork_triton.controller.requests import Requests
