@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from clockwork_triton.errors import QUEUE_FULL, TIMEOUT_EXPIRED, Code, ServerError
+from clockwork_triton.errors import QUEUE_FULL, TIMEOUT_EXPIRED, Code, ExecutionError, ServerError
 from clockwork_triton.frontend.execution import Execution
 from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.prepared import PreparedModel, PreparedModels
@@ -137,8 +137,12 @@ class DataPlane:
         except asyncio.CancelledError:
             self._failed(model, Failure.CANCELED, arrival_ns, answers, trace)
             raise
-        except ServerError as error:
+        except ExecutionError as error:
             self._failed(model, _reason(error), arrival_ns, answers, trace)
+            raise
+        except ServerError:
+            # Triton's statistics and metrics know nothing of requests that are not in order.
+            model.statistics.invalid += 1
             raise
         except Exception:
             log.exception("An inference of model '%s' failed unexpectedly", name)
@@ -203,4 +207,4 @@ def _reason(error: ServerError) -> Failure:
         return Failure.REJECTED
     if error.code is Code.CANCELLED:
         return Failure.CANCELED
-    return Failure.BACKEND if error.code in (Code.INTERNAL, Code.UNAVAILABLE) else Failure.OTHER
+    return Failure.BACKEND

@@ -54,7 +54,10 @@ class Execution:
         if trace is not None:
             trace_answer(trace, response, arrival_ns, answers[-1] if answers else None, now)
         if request.options:
-            response = deliver(response, request.options, model.served)
+            try:
+                response = deliver(response, request.options, model.served)
+            except ServerError as error:
+                raise ExecutionError(error.code, error.message) from error
         late = call.deadline_ns is not None and now > call.deadline_ns
         model.statistics.succeeded(now, arrival_ns, checked.rows, late, answers)
         return response

@@ -123,6 +123,9 @@ def own_model_families(models: Sequence[PreparedModel]) -> Iterator[Family]:
         "clockwork_requests_refused_total", "counter", "Requests refused because they could not be in time"
     )
     late = Family("clockwork_requests_late_total", "counter", "Answers sent after their deadline")
+    invalid = Family(
+        "clockwork_requests_invalid_total", "counter", "Requests that were not in order, and never ran"
+    )
     latency = Family(
         "clockwork_request_duration_seconds", "histogram", "Answered requests, from arrival to answer"
     )
@@ -130,5 +133,6 @@ def own_model_families(models: Sequence[PreparedModel]) -> Iterator[Family]:
         labels, statistics = labels_of(model), model.statistics
         refused.add(labels, statistics.failures[Failure.REJECTED].count)
         late.add(labels, statistics.late)
+        invalid.add(labels, statistics.invalid)
         latency.add_histogram(labels, statistics.latency, _NS_PER_S)
-    return iter((refused, late, latency))
+    return iter((refused, late, invalid, latency))

@@ -56,8 +56,8 @@ class ModelStatistics:
     """The counters of one version of a model since it was first seen.
 
     `inference_count` counts rows, `execution_count` executions. `late` are answers that were sent after their
-    deadline (they are successes too). Stage durations count once a request, with the whole duration of the
-    execution it was part of.
+    deadline (they are successes too), `invalid` requests that were not in order (they are no failures). Stage
+    durations count once a request, with the whole duration of the execution it was part of.
     """
 
     def __init__(self, latencies: LatencyOptions | None = None) -> None:
@@ -66,6 +66,7 @@ class ModelStatistics:
         self.inference_count = 0
         self.execution_count = 0
         self.late = 0
+        self.invalid = 0
         self.success = Duration()
         self.queue = Duration()
         self.compute_input = Duration()

@@ -24,6 +24,7 @@ from clockwork_triton.frontend.grpc_server import GrpcServer
 from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.service import InferenceService
 from clockwork_triton.telemetry.statistics import Statistics
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, served_model, simple, simple_inputs
 
 
@@ -88,6 +89,7 @@ async def answers(client: Any) -> bool:
     return True
 
 
+@covers("TLS over gRPC")
 def test_tls(pki: Pki) -> None:
     async def test() -> None:
         async with listening(GrpcOptions(Tls(*pki.server))) as port:
@@ -99,6 +101,7 @@ def test_tls(pki: Pki) -> None:
     run(test())
 
 
+@covers("mutual TLS over gRPC")
 def test_mutual_tls(pki: Pki) -> None:
     async def test() -> None:
         async with listening(GrpcOptions(Tls(*pki.server, pki.root))) as port:
@@ -157,6 +160,7 @@ class Proxy:
             target.close()
 
 
+@covers("--grpc-infer-response-compression-level", "different", "every answer, with gzip at every level")
 @pytest.mark.parametrize(("level", "small"), [("none", False), ("low", True), ("high", True)])
 def test_answers_are_compressed_where_asked(level: str, small: bool) -> None:
     zeros = np.zeros((1, 100_000), np.float32)
@@ -189,6 +193,7 @@ def arguments() -> Iterator[tuple[str, int]]:
     yield "grpc.max_connection_age_grace_ms", 7
 
 
+@covers("keepalive and connection age flags")
 def test_keepalive_is_grpcs_own() -> None:
     assert grpc_server._keepalive(KeepAlive(1, 2, True, 3, 4, 5, 6, 7)) == list(arguments())
     assert len(grpc_server._keepalive(KeepAlive())) == 6

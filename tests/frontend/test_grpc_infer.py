@@ -19,6 +19,7 @@ from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.grpc_server import GrpcServer
 from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.service import InferenceService
+from tests.compatibility import covers
 from tests.frontend.fakes import (
     LEVELS,
     FakeEngine,
@@ -39,6 +40,7 @@ async def failing(status: grpc.StatusCode, details: str) -> AsyncIterator[None]:
     assert (caught.value.code(), caught.value.details()) == (status, details)
 
 
+@covers("RPC ModelInfer")
 def test_sum_and_difference_with_the_synchronous_client() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -55,6 +57,7 @@ def test_sum_and_difference_with_the_synchronous_client() -> None:
     run(test())
 
 
+@covers("RPC ModelInfer")
 def test_a_hundred_at_once_with_the_asyncio_client() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -88,6 +91,7 @@ def test_the_asynchronous_calls_of_the_synchronous_client() -> None:
     run(test())
 
 
+@covers("order of outputs", "different", "as asked for, where Triton gives them in the backend's order")
 def test_the_outputs_asked_for_come_alone_and_in_that_order() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -114,6 +118,7 @@ def test_raw_and_typed_contents(raw: bool) -> None:
     run(test())
 
 
+@covers("messages up to INT32_MAX")
 def test_messages_beyond_grpcs_usual_limit_of_4_mib() -> None:
     async def test() -> None:
         specs = [TensorSpec(name, "float32", (3_000_000,)) for name in ("IN", "OUT")]
@@ -149,6 +154,7 @@ def test_every_code_has_its_status() -> None:
     run(test())
 
 
+@covers("error codes and messages of inferences")
 def test_errors_reach_tritonclient_to_the_letter() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -191,6 +197,11 @@ def test_bytes_that_are_no_message_are_an_invalid_argument() -> None:
     run(test())
 
 
+@covers(
+    "parameter timeout",
+    "different",
+    "always honoured, execution included, where Triton honours it in the queue of a model that allows it",
+)
 def test_the_timeout_parameter_is_a_deadline() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -201,6 +212,7 @@ def test_the_timeout_parameter_is_a_deadline() -> None:
     run(test())
 
 
+@covers("gRPC deadlines", "different", "part of the request's budget, where Triton sees a cancellation")
 def test_grpcs_deadline_is_one_too() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -228,6 +240,7 @@ def test_a_refusal_says_that_the_timeout_expired() -> None:
     run(test())
 
 
+@covers("priority levels")
 def test_priority_is_passed_on() -> None:
     async def test() -> None:
         async with serving(simple(queue=LEVELS)) as server:
@@ -239,6 +252,7 @@ def test_priority_is_passed_on() -> None:
     run(test())
 
 
+@covers("cancellation")
 def test_a_client_that_cancels_cancels_the_engines_call() -> None:
     async def test() -> None:
         engine = FakeEngine(held=True)

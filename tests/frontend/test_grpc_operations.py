@@ -21,6 +21,7 @@ from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.telemetry.trace_settings import TraceSettings
 from clockwork_triton.telemetry.tracer import Tracer
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeEngine, run, serving, simple, simple_inputs
 
 
@@ -61,6 +62,8 @@ def regions() -> Iterator[dict[str, Any]]:
         shm.destroy_shared_memory_region(handle)
 
 
+@covers("RPC RepositoryModelLoad")
+@covers("RPC RepositoryModelUnload")
 def test_models_are_loaded_and_unloaded(facilities: Facilities) -> None:
     async def test() -> None:
         control = facilities.control
@@ -79,6 +82,7 @@ def test_models_are_loaded_and_unloaded(facilities: Facilities) -> None:
     run(test())
 
 
+@covers("RPC RepositoryModelLoad")
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -143,6 +147,9 @@ def test_models_are_not_controlled_by_clients_where_nobody_allows_it() -> None:
     run(test())
 
 
+@covers("RPC SystemSharedMemoryRegister")
+@covers("RPC SystemSharedMemoryStatus")
+@covers("RPC SystemSharedMemoryUnregister")
 def test_tensors_in_shared_memory(facilities: Facilities, regions: dict[str, Any]) -> None:
     async def test() -> None:
         async with serving(facilities=facilities) as server:
@@ -207,6 +214,7 @@ def test_an_input_in_shared_memory_of_the_wrong_size(facilities: Facilities, reg
     run(test())
 
 
+@covers("RPC SystemSharedMemoryUnregister")
 def test_a_region_is_held_while_a_request_uses_it(facilities: Facilities, regions: dict[str, Any]) -> None:
     async def test() -> None:
         engine = FakeEngine(held=True)
@@ -228,6 +236,9 @@ def test_a_region_is_held_while_a_request_uses_it(facilities: Facilities, region
     run(test())
 
 
+@covers("RPC CudaSharedMemoryRegister", "refused", "as Triton without a GPU")
+@covers("RPC CudaSharedMemoryStatus")
+@covers("RPC CudaSharedMemoryUnregister")
 def test_cuda_memory_is_refused(facilities: Facilities) -> None:
     async def test() -> None:
         async with serving(facilities=facilities) as server:
@@ -245,6 +256,7 @@ def test_cuda_memory_is_refused(facilities: Facilities) -> None:
     run(test())
 
 
+@covers("classification")
 def test_classification() -> None:
     async def test() -> None:
         model = simple()
@@ -269,6 +281,8 @@ def vars_of(model: Any) -> dict[str, Any]:
     return {name: getattr(model, name) for name in model.__dataclass_fields__}
 
 
+@covers("RPC TraceSetting")
+@covers("traces", "different", "Triton's JSON; times of sending are those of encoding")
 def test_traces_are_written_as_set(tmp_path: Path) -> None:
     async def test() -> None:
         file = tmp_path / "trace.json"
@@ -337,6 +351,7 @@ def test_wrong_trace_settings_are_refused() -> None:
     run(test())
 
 
+@covers("RPC LogSettings")
 def test_log_settings_take_effect() -> None:
     async def test() -> None:
         facilities = Facilities()

@@ -10,9 +10,13 @@ from tritonclient.utils import InferenceServerException
 
 from clockwork_triton.repository.model import IndexEntry, State
 from clockwork_triton.telemetry.statistics import Statistics
+from tests.compatibility import covers
 from tests.frontend.fakes import run, serving, simple, simple_inputs
 
 
+@covers("RPC ServerLive")
+@covers("RPC ServerReady")
+@covers("RPC ModelReady")
 def test_health_and_readiness() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -30,6 +34,7 @@ def test_health_and_readiness() -> None:
     run(test())
 
 
+@covers("RPC grpc.health.v1.Health/Check")
 def test_standard_health_check_tells_readiness_whatever_the_service() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -47,6 +52,9 @@ def test_standard_health_check_tells_readiness_whatever_the_service() -> None:
     run(test())
 
 
+@covers("RPC ServerMetadata")
+@covers("RPC ModelMetadata")
+@covers("RPC ModelConfig")
 def test_metadata_and_configuration() -> None:
     async def test() -> None:
         async with serving(simple(), simple(version=3, model_id=2)) as server:
@@ -80,6 +88,7 @@ def test_metadata_of_a_model_without_batching_has_its_shapes_alone() -> None:
     run(test())
 
 
+@covers("RPC RepositoryIndex")
 def test_repository_index() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -100,6 +109,7 @@ def test_repository_index() -> None:
     run(test())
 
 
+@covers("RPC ModelStatistics")
 def test_statistics_count_what_happened() -> None:
     async def test() -> None:
         async with serving(simple(), simple(version=2, model_id=2)) as server:
@@ -113,7 +123,7 @@ def test_statistics_count_what_happened() -> None:
             (model,) = answer.model_stats
             stats = model.inference_stats
             assert (model.inference_count, model.execution_count) == (5, 3)
-            assert (stats.success.count, stats.fail.count) == (3, 1)
+            assert (stats.success.count, stats.fail.count) == (3, 0)
             assert (stats.queue.count, stats.queue.ns) == (3, 3000)
             assert (stats.compute_input.count, stats.compute_input.ns) == (3, 30)
             assert (stats.compute_infer.count, stats.compute_infer.ns) == (3, 300)
@@ -172,6 +182,7 @@ def test_statistics_have_errors_of_their_own(name: str, version: str, message: s
     run(test())
 
 
+@covers("repository_name", "refused", "as in Triton")
 def test_one_repository_cannot_be_named() -> None:
     async def test() -> None:
         async with serving() as server:

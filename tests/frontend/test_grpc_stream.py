@@ -12,10 +12,13 @@ import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2
 
 from clockwork_triton.errors import Code, ServerError
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeEngine, run, serving, simple_inputs
 from tests.frontend.messages import infer_request, parameter
 
 
+@covers("RPC ModelStreamInfer")
+@covers("triton_final_response")
 def test_answers_come_in_order_and_are_final() -> None:
     async def test() -> None:
         engine = FakeEngine(held=True)
@@ -37,6 +40,7 @@ def test_answers_come_in_order_and_are_final() -> None:
     run(test())
 
 
+@covers("errors in a stream")
 def test_an_error_takes_its_place_and_the_stream_goes_on() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -58,6 +62,7 @@ def test_an_error_takes_its_place_and_the_stream_goes_on() -> None:
     run(test())
 
 
+@covers("errors in a stream")
 def test_a_request_that_failed_in_execution_names_its_model() -> None:
     async def test() -> None:
         engine = FakeEngine()
@@ -75,6 +80,7 @@ def test_a_request_that_failed_in_execution_names_its_model() -> None:
     run(test())
 
 
+@covers("triton_grpc_error")
 def test_an_error_ends_a_stream_that_asked_for_it() -> None:
     async def test() -> None:
         async with serving() as server:
@@ -133,6 +139,7 @@ def test_bytes_that_are_no_message_end_a_stream() -> None:
     run(test())
 
 
+@covers("RPC ModelStreamInfer")
 def test_the_synchronous_clients_stream() -> None:
     def work(client: triton.InferenceServerClient) -> list[str]:
         ids: list[str] = []

@@ -17,6 +17,7 @@ from clockwork_triton.telemetry.gauges import ServerGauges, WorkerGauges
 from clockwork_triton.telemetry.histogram import Histogram
 from clockwork_triton.telemetry.latency_options import LatencyOptions
 from clockwork_triton.telemetry.statistics import Statistics
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, simple
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? \S+$')
@@ -54,6 +55,7 @@ class Bench:
         return self.metrics.render().splitlines()
 
 
+@covers("metrics nv_inference_*")
 def test_tritons_names_and_labels(tmp_path: Path) -> None:
     async def test() -> None:
         bench = Bench(tmp_path)
@@ -137,6 +139,8 @@ def test_the_text_is_well_formed_and_no_metric_comes_twice(tmp_path: Path) -> No
     assert len(types) == len(set(types))
 
 
+@covers("metrics nv_cache_*")
+@covers("metric_tags")
 def test_the_cache_has_counters_where_a_model_uses_it(tmp_path: Path) -> None:
     async def test() -> None:
         bench = Bench(tmp_path, cached=True)
@@ -154,6 +158,11 @@ def test_the_cache_has_counters_where_a_model_uses_it(tmp_path: Path) -> None:
     run(test())
 
 
+@covers(
+    "--metrics-config",
+    "different",
+    "the histogram of first responses is of all models, where Triton has it of decoupled ones",
+)
 def test_latencies_come_in_the_forms_asked_for(tmp_path: Path) -> None:
     async def test() -> None:
         options = LatencyOptions(False, True, True, (0.5, 0.99))

@@ -15,6 +15,7 @@ from clockwork_triton.frontend.response_cache import Key, ResponseCache, key_of
 from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.inference import InferenceCall
 from clockwork_triton.telemetry.statistics import Statistics
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, simple
 
 
@@ -65,6 +66,7 @@ async def infer(plane: DataPlane, first: int = 0) -> Any:
     return await plane.infer("simple", "", lambda: InferRequest(inputs, id="7"), 1_000_000_000)
 
 
+@covers("response cache, --cache-config local")
 def test_a_request_that_comes_again_is_answered_without_the_engine() -> None:
     async def test() -> None:
         engine = FakeEngine()

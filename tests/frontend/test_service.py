@@ -15,6 +15,7 @@ from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.frontend.service import InferenceService
 from clockwork_triton.telemetry.statistics import Statistics
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeClock, FakeEngine, FakeIndex, run, serving, simple
 from tests.frontend.messages import infer_request
 
@@ -75,6 +76,7 @@ def test_damaged_requests(data: st.DataObject) -> None:
     run(test())
 
 
+@covers("--grpc-restricted-protocol")
 @pytest.mark.parametrize("header", [[], [("triton-grpc-protocol-admin", "wrong")]])
 def test_restricted_rpcs_need_their_header(header: list[tuple[str, str]]) -> None:
     async def test() -> None:

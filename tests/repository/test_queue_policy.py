@@ -10,6 +10,7 @@ from clockwork_triton.repository.queue_policy import (
     QueuePolicy,
     queue_policies,
 )
+from tests.compatibility import covers
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,7 @@ def test_an_slo_must_be_a_positive_number(value: str) -> None:
         queue_policies(config)
 
 
+@covers("timeout_action REJECT and DELAY", "different", "DELAY sets no deadline")
 def test_each_level_has_its_own_policy_or_the_default_one() -> None:
     policies = queue_policies(
         parse_text(

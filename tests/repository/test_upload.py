@@ -8,6 +8,7 @@ import pytest
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.repository.repository import ControlMode, Repository
 from clockwork_triton.repository.upload import Upload
+from tests.compatibility import covers
 from tests.repository.fakes import FakeLoader, write_config, write_version
 
 CONFIG = '{"backend": "onnxruntime"}'
@@ -33,6 +34,7 @@ def test_files_stay_within_the_model(path: str) -> None:
     assert caught.value.message == "failed to load 'm', failed to poll from model repository"
 
 
+@covers("file: uploads at load")
 def test_uploaded_files_stand_in_for_the_directory_until_the_next_load(tmp_path: Path) -> None:
     async def test() -> None:
         loader = FakeLoader()
@@ -80,6 +82,7 @@ def test_what_cannot_be_loaded(tmp_path: Path, config: str | None, files: dict[s
     asyncio.run(test())
 
 
+@covers("config override at load")
 def test_a_configuration_stands_in_for_the_file(tmp_path: Path) -> None:
     async def test() -> None:
         write_version(tmp_path, "m", 1)

@@ -111,7 +111,7 @@ def _converted(values: Any, dtype: Any) -> Any:
         return values
     if kind == "f":
         if values.dtype.kind not in "iuf":
-            fail("attempt to access JSON non-number as number", _UNABLE)
+            fail("attempt to access JSON non-number as double", _UNABLE)
         with np.errstate(over="ignore"):
             return values.astype(dtype)
     word = "unsigned-integer" if kind == "u" else "signed-integer"

@@ -19,6 +19,7 @@ from tritonclient.utils import InferenceServerException
 from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.http.server import HttpServer
 from clockwork_triton.frontend.shared_memory import SharedMemory
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeEngine, run, simple_inputs
 from tests.frontend.http.asgi import Bench
 from tests.frontend.test_grpc_operations import FakeControl
@@ -57,6 +58,17 @@ def check(result: Any, rows: int = 1) -> None:
     np.testing.assert_array_equal(result.as_numpy("OUTPUT1"), counted - 1)
 
 
+@covers("route POST /v2/models/M/infer")
+@covers("route GET /v2/health/live")
+@covers("route GET /v2/health/ready")
+@covers("route GET /v2")
+@covers("route GET /v2/models/M/ready")
+@covers("route GET /v2/models/M")
+@covers("route GET /v2/models/M/config")
+@covers("route GET /v2/models/M/stats")
+@covers("route POST /v2/repository/index")
+@covers("route GET, POST /v2/models/M/trace/setting")
+@covers("route GET, POST /v2/logging")
 def test_the_synchronous_client() -> None:
     def work(bench: Bench, client: triton.InferenceServerClient) -> None:
         assert client.is_server_live()
@@ -93,6 +105,12 @@ def test_the_synchronous_client() -> None:
     with_sync_client(work)
 
 
+@covers("route POST /v2/repository/models/M/load")
+@covers("route POST /v2/repository/models/M/unload")
+@covers("route POST /v2/systemsharedmemory/region/R/register")
+@covers("route GET /v2/systemsharedmemory/region/R/status")
+@covers("route POST /v2/systemsharedmemory/unregister")
+@covers("route POST /v2/cudasharedmemory/unregister")
 def test_the_synchronous_client_controls_models_and_memory() -> None:
     def work(bench: Bench, client: triton.InferenceServerClient) -> None:
         client.load_model("m", config="{}", files={"file:1/model.onnx": b"x"})
@@ -121,6 +139,7 @@ def test_the_synchronous_client_controls_models_and_memory() -> None:
     with_sync_client(work, facilities=Facilities(SharedMemory(True), control=FakeControl()))
 
 
+@covers("route POST /v2/models/M/infer")
 def test_the_asynchronous_client() -> None:
     async def test() -> None:
         async with listening() as (_, address), triton_aio.InferenceServerClient(address) as client:

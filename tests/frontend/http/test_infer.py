@@ -17,6 +17,7 @@ from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.telemetry.trace_settings import TraceSettings
 from clockwork_triton.telemetry.tracer import Tracer
+from tests.compatibility import covers
 from tests.frontend.fakes import LEVELS, FakeEngine, run, served_model, simple
 from tests.frontend.http.asgi import Answer, Bench
 
@@ -53,6 +54,7 @@ def infer(document: Any, *models: Any, path: str = PATH, **headers: str) -> Answ
     return answers[0]
 
 
+@covers("tensors in JSON")
 def test_json_in_and_out() -> None:
     answer = infer(both(id="7"))
     assert answer.status == 200
@@ -78,6 +80,7 @@ def test_json_in_and_out() -> None:
     }
 
 
+@covers("binary tensors over HTTP")
 def test_binary_tensors_follow_the_json_in_order() -> None:
     raw = np.arange(32, dtype=np.int32).tobytes()
     document = both(rows=2, outputs=[{"name": "OUTPUT1", "parameters": {"binary_data": True}}])
@@ -137,6 +140,11 @@ NO_SOURCE = (
 UINT = "attempt to access JSON non-unsigned-integer as unsigned-integer"
 
 
+@covers(
+    "errors over HTTP",
+    "different",
+    "bodies are always application/json; where the JSON parser stops may differ",
+)
 @pytest.mark.parametrize(
     ("document", "status", "message"),
     [
@@ -298,6 +306,7 @@ def test_bytes_that_belong_to_no_tensor_are_refused() -> None:
     assert answer.error == (400, "unexpected additional input data for model 'simple'")
 
 
+@covers("raw binary requests over HTTP")
 def test_a_raw_request_is_one_row_of_the_only_input() -> None:
     model = one_input("FP32", (4,))
     raw = np.arange(4, dtype=np.float32).tobytes()
@@ -332,6 +341,7 @@ def test_a_raw_request_needs_a_model_with_one_input(length: str) -> None:
     )
 
 
+@covers("gzip and deflate over HTTP")
 @pytest.mark.parametrize("rows", [1, 8])
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_compression_both_ways(encoding: str, pack: Any, rows: int) -> None:
@@ -358,6 +368,7 @@ def test_other_encodings_are_refused() -> None:
     assert answer.status == 400
 
 
+@covers("--http-max-input-size")
 def test_sizes_are_limited_before_and_after_decompression() -> None:
     async def test() -> None:
         bench = Bench(app={"max_bytes": 3000})
@@ -390,6 +401,7 @@ def test_classification() -> None:
     assert infer(both(outputs=outputs)).json["outputs"][0]["datatype"] == "INT32"
 
 
+@covers("shared memory over HTTP")
 def test_tensors_in_shared_memory(tmp_path: Path) -> None:
     async def test() -> None:
         (tmp_path / "object").write_bytes(np.arange(32, dtype=np.int32).tobytes())

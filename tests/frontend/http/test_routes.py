@@ -14,6 +14,7 @@ from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.repository.model import IndexEntry, State
 from clockwork_triton.telemetry.trace_settings import TraceSettings
 from clockwork_triton.telemetry.tracer import Tracer
+from tests.compatibility import covers
 from tests.frontend.fakes import run, simple
 from tests.frontend.http.asgi import Answer, Bench
 from tests.frontend.test_grpc_operations import FakeControl
@@ -41,6 +42,8 @@ def all_allowed() -> Bench:
     return Bench(facilities=Facilities(SharedMemory(True), control=FakeControl()))
 
 
+@covers("route GET /v2/models/stats")
+@covers("route GET, POST /v2/trace/setting")
 @pytest.mark.parametrize("path", GET)
 def test_routes_that_are_got(path: str) -> None:
     assert ask("GET", path).status == 200
@@ -55,6 +58,7 @@ def test_routes_that_are_posted_to(path: str) -> None:
     assert ask("GET", path).error == (405, "Method Not Allowed")
 
 
+@covers("route POST /v2/models/M/generate, generate_stream", "refused", "404: ONNX models generate nothing")
 @pytest.mark.parametrize(
     "path",
     [
@@ -74,6 +78,7 @@ def test_server_metadata() -> None:
     assert "binary_tensor_data" in answer["extensions"]
 
 
+@covers("health over HTTP has no body")
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/v2/models/simple/ready"])
 def test_health_has_no_body(path: str) -> None:
     assert ask("GET", path).body == b""
@@ -224,6 +229,8 @@ def test_system_shared_memory(tmp_path: Path) -> None:
     )
 
 
+@covers("route POST /v2/cudasharedmemory/region/R/register", "refused", "as Triton without a GPU")
+@covers("route GET /v2/cudasharedmemory/status")
 def test_cuda_shared_memory() -> None:
     path = "/v2/cudasharedmemory"
     body = {"raw_handle": {"b64": "aGFuZGxl"}, "device_id": 0, "byte_size": 8}
@@ -290,6 +297,7 @@ def test_logs() -> None:
         assert ask("POST", "/v2/logging", body, bench).error == error
 
 
+@covers("--http-restricted-api")
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_restricted_parts_need_their_header(category: str) -> None:
     path = {

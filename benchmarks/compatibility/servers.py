@@ -1,0 +1,93 @@
+"""Starts the two servers, on loopback only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    http: int
+    grpc: int
+    metrics: int
+
+
+def free_ports() -> Ports:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    numbers = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return Ports(*numbers)
+
+
+@contextlib.contextmanager
+def triton(wheel: Path, repository: Path, log: Path, *flags: str) -> Iterator[Ports]:
+    """`wheel`: an unpacked nvidia-pytriton; its server needs no GPU. RuntimeError if it does not start."""
+    home = wheel / "pytriton" / "tritonserver"
+    backends = home / "backends"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = home / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not (backends / "python" / stub.name).exists():
+        shutil.copy(stub, backends / "python")
+    for program in (home / "bin" / "tritonserver", backends / "python" / stub.name):
+        program.chmod(0o755)
+    environment = dict(os.environ)
+    environment["LD_LIBRARY_PATH"] = f"{sys.base_prefix}/lib:{wheel / 'nvidia_pytriton.libs'}"
+    environment["PYTHONHOME"] = sys.base_prefix
+    command = [str(home / "bin" / "tritonserver"), f"--backend-directory={backends}"]
+    with _running(command, repository, log, flags, environment) as ports:
+        yield ports
+
+
+@contextlib.contextmanager
+def clockwork(repository: Path, cache: Path, log: Path, *flags: str) -> Iterator[Ports]:
+    command = [sys.executable, "-m", "clockwork_triton.cli", "serve", f"--artifact-cache={cache}"]
+    command += ["--device-memory=64M", "--allow-client-shm=true"]
+    with _running(command, repository, log, flags, dict(os.environ)) as ports:
+        yield ports
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str], repository: Path, log: Path, flags: tuple[str, ...], environment: dict[str, str]
+) -> Iterator[Ports]:
+    ports = free_ports()
+    command = [*command, f"--model-repository={repository}", *flags]
+    for protocol in ("http", "grpc", "metrics"):
+        command += [f"--{protocol}-address=127.0.0.1", f"--{protocol}-port={getattr(ports, protocol)}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    try:
+        _wait_ready(process, ports, log)
+        yield ports
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], ports: Ports, log: Path) -> None:
+    begin = time.monotonic()
+    while time.monotonic() - begin < PATIENCE_S and process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(f"http://127.0.0.1:{ports.http}/v2/health/ready", timeout=5)
+            return
+        time.sleep(0.1)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    raise RuntimeError(f"{process.args!r} did not become ready:\n{tail}")
