@@ -63,8 +63,8 @@ class Control:
         """One whole frame of any type but DATA and HEADERS."""
         expected = _LENGTHS.get(kind)
         if expected is not None and len(payload) != expected:
-            if kind == frames.PRIORITY and stream_id:
-                raise StreamFault(ErrorCode.FRAME_SIZE_ERROR, "a PRIORITY frame has 5 bytes")
+            # For PRIORITY, an error of the stream would do; but whether its stream is still there depends on
+            # how the bytes arrive, and RFC 9113 (5.4.2) lets the connection end instead.
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of type {kind} has {expected} bytes")
         if (kind in _OF_STREAMS and not stream_id) or (kind in _OF_CONNECTIONS and stream_id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a frame of type {kind} on stream {stream_id}")

@@ -128,6 +128,7 @@ C = ErrorCode
 CONNECTION_ERRORS = {
     "no settings first": (b"", frames.ping(b"12345678"), C.PROTOCOL_ERROR),
     "an acknowledgement first": (b"", frame(frames.SETTINGS, 1, 0), C.PROTOCOL_ERROR),
+    "a priority of a wrong size": (None, frame(frames.PRIORITY, 0, 1, b"1234"), C.FRAME_SIZE_ERROR),
     "data on stream 0": (None, data(0, b"x"), C.PROTOCOL_ERROR),
     "data on an idle stream": (None, data(1, b"x"), C.PROTOCOL_ERROR),
     "data on a server's stream": (None, data(2, b"x"), C.PROTOCOL_ERROR),
@@ -233,7 +234,6 @@ STREAM_ERRORS = {
     "data after the end": (raw_data(1, b"more"), C.STREAM_CLOSED),
     "a window that grows by nothing": (frame(frames.WINDOW_UPDATE, 0, 1, b"\0\0\0\0"), C.PROTOCOL_ERROR),
     "a window beyond 2 GiB": (frames.window_update(1, 2**31 - 1), C.FLOW_CONTROL_ERROR),
-    "a priority of a wrong size": (frame(frames.PRIORITY, 0, 1, b"1234"), C.FRAME_SIZE_ERROR),
 }
 
 
