@@ -59,12 +59,12 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
     for concurrency, (answers, begin_ns, end_ns) in phases.items():
         good = count_right(found, inputs, answers)
         during = [record for record in records if begin_ns <= record.t_ns <= end_ns and record.ok]
-        loads = sum(record.kind == "LOAD" for record in during)
+        loads, evictions = (sum(record.kind == kind for record in during) for kind in ("LOAD", "UNLOAD"))
         latencies = [answer.latency_ns for answer in answers if answer.ok]
         table.add(
             *(concurrency, len(answers), good),
             *(milliseconds(latencies, percent) for percent in (50, 99)),
-            loads,
+            *(loads, evictions, len(answers) - loads),
         )
         right += good
     sent = sum(len(answers) for answers, _, _ in phases.values())
