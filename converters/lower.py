@@ -157,7 +157,11 @@ class _Walk:
         function, arguments = call.args[0], call.args[1]
         reads = self._expression(arguments)
         writes = self._new(call.ty)
-        kernel = self._kernels.add(self._module[function], function.name_hint)
+        prim_func = self._module[function]
+        wanted = [tuple(int(dim) for dim in buffer.shape) for buffer in prim_func.params]
+        given = [self._values[number].shape for number in (*reads, *writes)]
+        assert wanted == given, f"{function.name_hint} takes {wanted}, and is called with {given}"
+        kernel = self._kernels.add(prim_func, function.name_hint)
         scratch = []
         for value in self._kernels.scratch[kernel]:
             scratch.append(len(self._values))

@@ -19,6 +19,7 @@ from converters.convert import convert
 from converters.execute import LoadedArtifact
 from converters.request import ConversionError, ConversionRequest, Progress
 from tests.converters import models
+from tests.converters.guarded import strays
 from tests.converters.models import BOOL, FLOAT, INT64, STRING, UINT32, model, node, saved, weights
 
 
@@ -73,6 +74,26 @@ def test_weights_are_stored_once_for_all_batch_sizes(tmp_path: Path) -> None:
 def test_running_allocates_no_memory_in_kernels(tmp_path: Path) -> None:
     converted(models.small_convnet(), tmp_path, max_batch_size=2)
     assert b"TVMBackendAllocWorkspace" not in (tmp_path / "artifact/kernels.so").read_bytes()
+
+
+def test_kernels_write_nothing_but_their_outputs(tmp_path: Path) -> None:
+    """Odd sizes leave tails in every direction of a tile."""
+    proto = model(
+        [
+            node("Conv", ["x", "w1"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+            node("Relu", ["c"], ["r"]),
+            node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+            node("Conv", ["p", "w2"], ["d"], kernel_shape=[3, 3], group=7),
+            node("Transpose", ["d"], ["t"], perm=[0, 2, 3, 1]),
+            node("MatMul", ["t", "w3"], ["m"]),
+            node("Softmax", ["m"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 3, 13, 11])},
+        {"y": (FLOAT, None)},
+        {"w1": weights(7, 3, 3, 3), "w2": weights(7, 1, 3, 3), "w3": weights(7, 5)},
+    )
+    converted(proto, tmp_path, max_batch_size=2)
+    assert list(strays(tmp_path / "artifact")) == []
 
 
 def test_integers_and_several_outputs(tmp_path: Path) -> None:
