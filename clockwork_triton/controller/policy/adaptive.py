@@ -151,9 +151,8 @@ class AdaptivePolicy(DeadlinePolicy):
                 self._active_models -= 1
                 model.active_ns = -FAR
 
-    def load_score(self, model: ModelState) -> float:
-        """Waiting work for the time the LOAD takes."""
-        work_ns = model.unserved_ns if model.mask else model.queue.rows * model.typical_ns[0]
+    def load_score(self, model: ModelState, work_ns: int) -> float:
+        """The work for the time that the LOAD takes."""
         return work_ns / max(1, model.fastest_load_ns)
 
     def regret(self, replica: Replica) -> float:
