@@ -62,7 +62,7 @@ class AdaptivePolicy(DeadlinePolicy):
             if choice is None:
                 pool.drop(replica)
                 continue
-            rank, due_ns, _, _ = model.queue.entries[0]
+            rank, due_ns, _, _ = model.queue.entries[choice.first]
             actual = key_of(rank, due_ns - model.typical_ns[choice.size])
             if actual > key:
                 pool.delay(replica, actual)
