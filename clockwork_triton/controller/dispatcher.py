@@ -55,13 +55,19 @@ class Dispatcher:
                     if not model.queue.entries:
                         return
                     self.fill(worker, now_ns)
-        if model.queue.entries and (not model.mask or model.unserved_ns > 0) and not model.loading:
+        if not model.queue.entries or model.loading:
+            return
+        if not model.mask:
             self.place(model, now_ns)
+        elif model.unserved_ns > 0:
+            spare = state.idle_mask & state.link_mask & ~model.mask
+            if spare:
+                self.fill(state.one_of(spare), now_ns)
 
     def place(self, model: ModelState, now_ns: int) -> None:
         """Has the model loaded by the best of some workers whose link is free, or wakes them when it is."""
         state = self._state
-        mask = state.link_mask & ~model.mask
+        mask = state.link_mask
         if not mask:
             for worker in state.workers.values():
                 self._wake_link(worker, now_ns)
@@ -81,6 +87,7 @@ class Dispatcher:
         wanted = self.calibrator.wanted(worker)
         if wanted:
             self._calibrate_in_turn(worker, now_ns)
+        planned = len(worker.flights)
         if worker.exec is worker.link:
             while self._load(worker, now_ns, shared=True) or self._infer(worker, now_ns):
                 pass
@@ -91,6 +98,8 @@ class Dispatcher:
                 pass
         if wanted and not worker.exec and not worker.link:
             self._calibrate(worker, now_ns)
+        if len(worker.flights) > planned and worker.pool.tiers:
+            self._sweep(worker, now_ns)
         self._settle(worker, now_ns)
 
     def _load(self, worker: WorkerState, now_ns: int, *, shared: bool) -> bool:
@@ -187,16 +196,17 @@ class Dispatcher:
             worker.opens_ns = opens_ns
             self._state.openings.at(opens_ns, self._opened, worker)
         if worker.pool.tiers or self.calibrator.wanted(worker):
-            self._sweep(worker, now_ns)
             self._state.wake(worker, opens_ns)
 
     def _sweep(self, worker: WorkerState, now_ns: int) -> None:
         """Refuses the most urgent requests that what has just been planned has made hopeless."""
         start_ns = worker.exec.available(now_ns)
+        open_mask = self._state.open_mask
         for _, _, replica in worker.pool.tops():
-            front = replica.model.queue.entries[0][3]
-            if front.due_ns - replica.bound_ns[front.size] < start_ns:
-                self._requests.expire(replica.model, now_ns)
+            model = replica.model
+            front = model.queue.entries[0][3]
+            if front.due_ns - model.fastest_ns[front.size] < start_ns and not model.mask & open_mask:
+                self._requests.expire(model, now_ns)
 
     def _wake_link(self, worker: WorkerState, now_ns: int) -> None:
         opens_ns = worker.link.available(now_ns) - self._state.options.schedule_ahead_ns

@@ -24,7 +24,7 @@ class ModelState:
     that holds it, with a margin. `fill`: by number of rows, the largest size that they fill. `tier`: models
     that need about the same time for a row, cheapest first. `departed`: how many requests have left its
     queue. `expiry_ns`: the moment of the timer that looks for requests of it that have become hopeless.
-    `key`, `pooled_key`, `load_score`: its places in the orders that the policy keeps. `unserved_ns`: the work
+    `key`, `pooled_key`: its place in the pools of workers. `unserved_ns`: the work
     waiting that the workers which hold it cannot do in time. `warmth`: see the policy. `active_ns`: when a
     request of it last arrived.
     """
@@ -39,7 +39,6 @@ class ModelState:
         "in_flight",
         "key",
         "load_errors",
-        "load_score",
         "loading",
         "mask",
         "model_id",
@@ -68,7 +67,6 @@ class ModelState:
         self.in_flight = 0
         self.retired = False
         self.load_errors = 0
-        self.load_score: tuple[int, float] | None = None
         self.departed = 0
         self.key = NEVER
         self.pooled_key = NEVER

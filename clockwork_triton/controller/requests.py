@@ -135,26 +135,37 @@ class Requests:
     def hopeless(self, pending: Pending, now_ns: int) -> bool:
         """Whether it cannot be met any more, given what is planned."""
         hopeless_ns = self._policy.hopeless_ns(pending)
-        return hopeless_ns <= now_ns or (
-            hopeless_ns < FAR and hopeless_ns <= self._free_ns(pending.model, now_ns)
-        )
+        if hopeless_ns <= now_ns:
+            return True
+        model, state = pending.model, self._state
+        if hopeless_ns == FAR or (
+            # An open worker is free within the horizon.
+            model.mask & state.open_mask and hopeless_ns > now_ns + state.options.schedule_ahead_ns
+        ):
+            return False
+        return hopeless_ns <= self._free_ns(model, now_ns)
 
     def _free_ns(self, model: ModelState, now_ns: int) -> int:
         """The first moment at which a worker could begin with a request of the model, less the lead."""
         state = self._state
-        if model.mask:
-            if model.mask & state.open_mask & state.idle_mask:
+        mask = model.mask
+        if mask:
+            if mask & state.idle_mask & state.open_mask:
                 return now_ns
-            holders = state.some_of(model.mask, LOOK + 1)
-            if len(holders) > LOOK:
-                return now_ns
-            free_ns = min([worker.exec.available(now_ns) for worker in holders])
+            if mask & (mask - 1):
+                holders = state.some_of(mask, LOOK + 1)
+                if len(holders) > LOOK:
+                    return now_ns
+                free_ns = min([worker.exec.available(now_ns) for worker in holders])
+            else:
+                free_ns = state.one_of(mask).exec.available(now_ns)
         elif model.loading:
             free_ns = min([replica.worker.link.available(now_ns) for replica in model.loading.values()])
+        elif state.link_mask:
+            return now_ns
         else:
-            free_ns = min(
-                [worker.link.available(now_ns) for worker in state.workers.values()], default=now_ns
-            )
+            links = [worker.link for worker in state.workers.values()]
+            free_ns = min([link.available(now_ns) for link in links], default=now_ns)
         return free_ns - state.options.lead_ns
 
     def _expired(self, model: ModelState, time_ns: int, now_ns: int) -> None:

@@ -62,7 +62,7 @@ class AdaptivePolicy(DeadlinePolicy):
             if choice is None:
                 pool.drop(replica)
                 continue
-            rank, due_ns, _, _ = model.queue.entries[0]
+            rank, due_ns, _, _ = model.queue.entries[choice.first]
             actual = key_of(rank, due_ns - model.typical_ns[choice.size])
             if actual > key:
                 pool.delay(replica, actual)
@@ -151,9 +151,8 @@ class AdaptivePolicy(DeadlinePolicy):
                 self._active_models -= 1
                 model.active_ns = -FAR
 
-    def load_score(self, model: ModelState) -> float:
-        """Waiting work for the time the LOAD takes."""
-        work_ns = model.unserved_ns if model.mask else model.queue.rows * model.typical_ns[0]
+    def load_score(self, model: ModelState, work_ns: int) -> float:
+        """The work for the time that the LOAD takes."""
         return work_ns / max(1, model.fastest_load_ns)
 
     def regret(self, replica: Replica) -> float:

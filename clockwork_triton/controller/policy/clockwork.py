@@ -46,8 +46,8 @@ class ClockworkPolicy(DeadlinePolicy):
             choice = choice._replace(first=choice.first - len(dropped), last=choice.last - len(dropped))
             return self.take(replica, choice)._replace(dropped=dropped)
 
-    def load_score(self, model: ModelState) -> float:
-        return float(model.unserved_ns if model.mask else model.queue.rows * model.typical_ns[0])
+    def load_score(self, model: ModelState, work_ns: int) -> float:
+        return float(work_ns)
 
     def regret(self, replica: Replica) -> float:
         return float(replica.used_ns)

@@ -14,16 +14,15 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending, Stage
 from clockwork_triton.controller.policy.base import Batch, Policy
 from clockwork_triton.controller.policy.demand import Demand
+from clockwork_triton.controller.policy.load_order import LoadOrder, Score
 from clockwork_triton.controller.replica import Replica, Residency
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
 
 # A model that becomes urgent is put before so many of the workers that hold it.
 SPREAD = 8
-# How many candidates for a LOAD, or aged requests, are looked at in one go.
+# How many aged requests are looked at in one go.
 LOOK = 8
-
-Score = tuple[int, float]
 
 
 class DeadlinePolicy(Policy):
@@ -37,7 +36,8 @@ class DeadlinePolicy(Policy):
     def bind(self, state: State) -> None:
         super().bind(state)
         self.demand = Demand(state)
-        self._loads: list[tuple[int, float, int, ModelState]] = []
+        self._cold = LoadOrder(self._cold_score)
+        self._pressed = LoadOrder(self._pressed_score)
         self._patient: deque[Pending] = deque()
         self._turn = 0
 
@@ -48,8 +48,8 @@ class DeadlinePolicy(Policy):
         """As `pick`, when no aged request has its turn."""
 
     @abstractmethod
-    def load_score(self, model: ModelState) -> float:
-        """How much a LOAD of the model is wanted; the largest first."""
+    def load_score(self, model: ModelState, work_ns: int) -> float:
+        """How much a LOAD of the model is wanted for the sake of this work; the largest first."""
 
     @abstractmethod
     def regret(self, replica: Replica) -> float:
@@ -75,9 +75,9 @@ class DeadlinePolicy(Policy):
             if model.key < model.pooled_key:
                 self._put_forward(model)
             if pending.unserved:
-                self._want(model)
+                self._pressed.want(model)
         elif not model.loading:
-            self._want(model)
+            self._cold.want(model)
 
     def left(self, model: ModelState, requests: tuple[Pending, ...]) -> None:
         self.demand.release(requests)
@@ -170,44 +170,37 @@ class DeadlinePolicy(Policy):
             replica.worker.pool.push(replica, model.key)
 
     def stranded(self, model: ModelState, now_ns: int) -> None:
-        self._want(model)
+        self._cold.want(model)
 
     def wants_loads(self) -> bool:
-        return bool(self._loads)
+        return bool(self._cold) or bool(self._pressed)
 
-    def _want(self, model: ModelState) -> None:
-        score = (model.queue.entries[0][0], -self.load_score(model))
-        if model.load_score != score:
-            model.load_score = score
-            heappush(self._loads, (*score, model.serial, model))
+    def _cold_score(self, model: ModelState) -> Score | None:
+        entries = model.queue.entries
+        if not entries or model.mask or model.loading:
+            return None
+        return entries[0][0], -self.load_score(model, model.queue.rows * model.typical_ns[0])
+
+    def _pressed_score(self, model: ModelState) -> Score | None:
+        entries = model.queue.entries
+        if not entries or not model.mask or model.loading or model.unserved_ns <= 0:
+            return None
+        return entries[0][0], -self.load_score(model, model.unserved_ns)
 
     def pick_load(self, worker: WorkerState, now_ns: int) -> ModelState | None:
-        loads = self._loads
-        if not loads:
-            return None
-        aged = self._aged_load(worker, now_ns)
-        if aged is not None:
-            return aged
+        if self._patient:
+            aged = self._aged_load(worker, now_ns)
+            if aged is not None:
+                return aged
         start_ns = max(now_ns + self.state.options.lead_ns, worker.link.available(now_ns))
-        passed: list[tuple[int, float, int, ModelState]] = []
-        found = None
-        while loads and found is None and len(passed) < LOOK:
-            rank, score, _, model = loads[0]
-            if model.load_score != (rank, score):
-                heappop(loads)
-            elif not model.queue.entries or model.loading or (model.mask and model.unserved_ns <= 0):
-                heappop(loads)
-                model.load_score = None
-            elif (model.queue.entries[0][0], -self.load_score(model)) != (rank, score):
-                heappop(loads)
-                self._want(model)
-            elif not self._worth_loading(model, worker, start_ns, now_ns):
-                passed.append(heappop(loads))
-            else:
-                found = model
-        for entry in passed:
-            heappush(loads, entry)
-        return found
+        if self._cold:
+            model = self._cold.best(lambda model: self._in_time(model, worker, start_ns))
+            if model is not None:
+                return model
+        if self._pressed and not worker.infers:
+            # Only a worker with time to spare takes one more copy of a model.
+            return self._pressed.best(lambda model: self._in_time(model, worker, start_ns))
+        return None
 
     def _aged_load(self, worker: WorkerState, now_ns: int) -> ModelState | None:
         if not self._patient or worker.aged_ns > now_ns:
@@ -222,19 +215,15 @@ class DeadlinePolicy(Policy):
                 return model
         return None
 
-    def _worth_loading(self, model: ModelState, worker: WorkerState, start_ns: int, now_ns: int) -> bool:
-        """Whether a LOAD that starts then would be in time for the most patient of the requests."""
+    def _in_time(self, model: ModelState, worker: WorkerState, start_ns: int) -> bool:
+        """Whether a LOAD on the worker that starts then would be in time for the most patient request."""
         replica = self.state.replica(model, worker)
         if replica is None or replica.residency is not Residency.ABSENT:
             return False
         if model.spec.pages > worker.spec.pages:
             return False
         last = model.queue.entries[-1][3]
-        ready_ns = start_ns + replica.load.bound_ns
-        if model.mask:
-            # It is already somewhere: another copy must find a worker with time to spare.
-            ready_ns = max(ready_ns, worker.exec.available(now_ns) + worker.backlog_ns)
-        return last.due_ns >= ready_ns + replica.bound_ns[last.size]
+        return last.due_ns >= start_ns + replica.load.bound_ns + replica.bound_ns[last.size]
 
     def load_first(self, worker: WorkerState, model: ModelState) -> bool:
         tops = worker.pool.tops()

@@ -1,0 +1,62 @@
+"""Models that wait to be loaded, most wanted first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from clockwork_triton.controller.model_state import ModelState
+
+# How many models are looked at for one that a worker could load.
+LOOK = 8
+
+Score = tuple[int, float]
+"""(rank, wantedness negated); the smallest first."""
+
+
+class LoadOrder:
+    """A heap that is corrected at its top: `score` says how much a model is wanted now, None if not at all.
+
+    A model must be entered again (`want`) when it is wanted more than before.
+    """
+
+    def __init__(self, score: Callable[[ModelState], Score | None]) -> None:
+        self._score = score
+        self._heap: list[tuple[Score, int, ModelState]] = []
+        self._entered: dict[int, Score] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def want(self, model: ModelState) -> None:
+        score = self._score(model)
+        if score is not None and self._entered.get(model.serial) != score:
+            self._entered[model.serial] = score
+            heappush(self._heap, (score, model.serial, model))
+
+    def best(self, suits: Callable[[ModelState], bool]) -> ModelState | None:
+        """The most wanted model that suits, of those about the top."""
+        self._clean()
+        entered = self._entered
+        suited = [
+            entry
+            for entry in self._heap[:LOOK]
+            if entered.get(entry[1]) == entry[0] and self._score(entry[2]) is not None and suits(entry[2])
+        ]
+        return min(suited)[2] if suited else None
+
+    def _clean(self) -> None:
+        """Sees to it that the top is what it says."""
+        heap, entered = self._heap, self._entered
+        while heap:
+            score, serial, model = heap[0]
+            if entered.get(serial) == score:
+                current = self._score(model)
+                if current == score:
+                    return
+                heappop(heap)
+                del entered[serial]
+                if current is not None:
+                    self.want(model)
+            else:
+                heappop(heap)
