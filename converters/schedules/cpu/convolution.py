@@ -39,6 +39,9 @@ class Convolution:
     out_blocks: int
     window: Window
     blocked: bool
+    steps: tuple[int, ...] = ()
+    begins: tuple[int, ...] = ()
+    """Where on each axis the output pixels go: every `steps`-th from `begins` on. None: where they are."""
 
     @classmethod
     def of(
@@ -74,6 +77,14 @@ class Convolution:
         """How many input channels the kernel takes at a time: blocks, if every set is whole blocks."""
         aligned = self.groups == 1 or self.group_inputs % lanes == 0
         return lanes if self.blocked and aligned else 1
+
+
+@dataclass(frozen=True)
+class Deconvolution:
+    """A transposed convolution: one convolution for each position of an output pixel relative to the input's
+    grid. Each has its own taps of the kernel, and so its own weight."""
+
+    phases: tuple[Convolution, ...]
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,15 @@ class _Nest:
         self._reduce(replace(tile, sums=sums))
         for block, row in zip(tile.blocks, sums, strict=True):
             for i, total in enumerate(row):
-                index = (block, tile.image, *tile.outer, tile.column + i, 0)
+                index = (block, tile.image, *self._places([*tile.outer, tile.column + i]), 0)
                 self.sink(kernel.load(total, (0,), lanes), index)
+
+    def _places(self, pixel: list[Expr]) -> list[Expr]:
+        """Where an output pixel is stored."""
+        if not self.conv.steps:
+            return pixel
+        axes = zip(pixel, self.conv.steps, self.conv.begins, strict=True)
+        return [position * step + begin for position, step, begin in axes]
 
     def _reduce(self, tile: _Tile) -> None:
         kernel, window = self.kernel, self.conv.window

@@ -16,15 +16,17 @@ from converters.schedules.cpu import (
     movement,
     padding,
     pooling,
+    resampling,
     rows,
 )
-from converters.schedules.cpu.convolution import Convolution, Operands
+from converters.schedules.cpu.convolution import Convolution, Deconvolution, Operands
 from converters.schedules.cpu.depthwise import Depthwise
 from converters.schedules.cpu.elements import Operand, collapse, strides_of
 from converters.schedules.cpu.epilogue import Epilogue
 from converters.schedules.cpu.kernel import Buffer, Kernel
 from converters.schedules.cpu.matmul import Product
 from converters.schedules.cpu.pooling import Pooling
+from converters.schedules.cpu.resampling import Resampling
 from converters.schedules.cpu.views import View, contiguous, views_of
 from converters.schedules.machine import Machine
 from converters.schedules.network import ops
@@ -33,7 +35,18 @@ from converters.schedules.network.layout import Block, BlockedAverage, BlockedSh
 from converters.schedules.network.program import Fused
 
 VIEWS = (ops.Transpose, ops.Broadcast, ops.Slice, ops.Concat, Block, Unblock)
-ANCHORS = (*VIEWS, Convolution, Depthwise, Pooling, BlockedAverage, BlockedShuffle, ops.Gather, ops.Matmul)
+ANCHORS = (
+    *VIEWS,
+    Convolution,
+    Deconvolution,
+    Depthwise,
+    Pooling,
+    Resampling,
+    BlockedAverage,
+    BlockedShuffle,
+    ops.Gather,
+    ops.Matmul,
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,12 @@ class _Lowering:
         match self.anchor:
             case Convolution() as conv:
                 convolution.emit(kernel, conv, Operands(*self.anchored), sink, flat=self._one_row())
+            case Deconvolution(phases):
+                data, *weights, bias = self.anchored
+                for phase, weight in zip(phases, weights, strict=True):
+                    convolution.emit(kernel, phase, Operands(data, weight, bias), sink, flat=False)
+            case Resampling(axes):
+                resampling.emit(kernel, axes, shape, self.anchored[0], self.anchored[1:], sink)
             case Depthwise() as conv:
                 depthwise.emit(kernel, conv, Operands(*self.anchored), sink)
             case Pooling() as pool:

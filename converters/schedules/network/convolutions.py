@@ -26,7 +26,7 @@ def lower_convolution(to: _Layouts, node: Node) -> Tensor:
     window = Window(tuple(spatial), tuple(output), weight.shape[2:], op.strides, op.dilations, op.pads)
     bias = rest[0] if rest else Tensor.constant(np.zeros(filters, np.float32))
     shape = (-(-filters // lanes), batch, *output, lanes)
-    start = to.packed(bias, "vectors", lambda values: _in_vectors(values, lanes))
+    start = to.packed(bias, "vectors", lambda values: in_vectors(values, lanes))
     if op.groups == channels == filters:
         taps = to.packed(weight, "taps", lambda values: _taps(values, lanes))
         return to.emit(Depthwise(batch, shape[0], window), [to.blocked(data), taps, start], shape)
@@ -38,11 +38,11 @@ def lower_convolution(to: _Layouts, node: Node) -> Tensor:
 
 def _taps(weight: Array, lanes: int) -> Array:
     """[C, 1, *kernel] as [C/v, *kernel, v]."""
-    split = _in_vectors(weight[:, 0], lanes)
+    split = in_vectors(weight[:, 0], lanes)
     return np.ascontiguousarray(np.moveaxis(split, 1, -1))
 
 
-def _in_vectors(values: Array, lanes: int) -> Array:
+def in_vectors(values: Array, lanes: int) -> Array:
     """[K, ...] as [K/v, v, ...], filled up with zeros."""
     fill = -values.shape[0] % lanes
     padded = np.pad(values, [(0, fill), *[(0, 0)] * (values.ndim - 1)])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.schedules.cpu.pooling import Pooling
+from converters.schedules.cpu.resampling import Resampling
 from converters.schedules.cpu.window import Window
 from converters.schedules.network import ops
 from converters.schedules.network.builder import Builder
@@ -160,6 +161,22 @@ class _Layouts(Builder):
 
         self._blocked[node.output] = lower_convolution(self, node)
         return True
+
+    def _deconvolve(self, node: Node) -> bool:
+        from converters.schedules.network.deconvolutions import lower_deconvolution
+
+        self._blocked[node.output] = lower_deconvolution(self, node)
+        return True
+
+    def _resample(self, node: Node) -> bool:
+        data, *tables = node.inputs
+        inputs, axes = [self.blocked(data)], []
+        for places, weights in zip(tables[::2], tables[1::2], strict=True):
+            assert weights.data is not None
+            weighted = places.shape[0] > 1 or bool(np.any(weights.data != 1))
+            inputs += [places, weights] if weighted else [places]
+            axes.append((places.shape[0], weighted))
+        return self._emit_blocked(node, Resampling(tuple(axes)), inputs)
 
     def _pool(self, node: Node) -> bool:
         (data,) = node.inputs

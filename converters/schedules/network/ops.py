@@ -40,6 +40,23 @@ class Convolve:
 
 
 @dataclass(frozen=True)
+class Deconvolve:
+    """A transposed convolution: data [N, C, *spatial], weight [C, K/groups, *kernel], bias [K]. Every input
+    pixel adds the kernel times itself to the output, `strides` apart; `pads` are cut off in front."""
+
+    strides: Ints
+    pads: Ints
+    dilations: Ints
+    groups: int
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Data [N, C, *spatial], and for each spatial axis the places [taps, size] (int32) and weights [taps,
+    size] of the input pixels whose weighted sum an output pixel is."""
+
+
+@dataclass(frozen=True)
 class Pool:
     """Data [N, C, *spatial]. An average counts the pixels inside, or all within `counted`, the spatial
     extents of input with padding, from pixel -pads on."""

@@ -41,6 +41,30 @@ def test_convolution(case: str) -> None:
     assert any("convolution" in name or "depthwise" in name for name in compiled.kernels)
 
 
+TRANSPOSED: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "doubling": ((2, 20, 5, 6), (20, 18, 2, 2), {"strides": [2, 2]}),
+    "overlapping": ((1, 16, 5, 6), (16, 16, 4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "odd": (
+        (1, 17, 4, 5),
+        (17, 9, 3, 5),
+        {"strides": [2, 3], "pads": [1, 2, 0, 1], "output_padding": [1, 0]},
+    ),
+    "with gaps": ((1, 16, 4, 5), (16, 16, 2, 2), {"strides": [3, 3]}),
+    "dilated": ((1, 16, 6, 5), (16, 16, 3, 3), {"dilations": [2, 1], "pads": [1, 1, 1, 1]}),
+    "groups": ((2, 32, 4, 4), (32, 8, 3, 3), {"strides": [2, 2], "group": 4}),
+    "a row": ((2, 24, 11), (24, 18, 5), {"strides": [2]}),
+}
+
+
+@pytest.mark.parametrize("case", TRANSPOSED, ids=lambda case: case.replace(" ", "-"))
+def test_transposed_convolution(case: str) -> None:
+    shape, filters, attributes = TRANSPOSED[case]
+    weights = {"w": random(*filters, seed=1), "b": random(filters[1] * attributes.get("group", 1), seed=2)}
+    nodes = [node("ConvTranspose", ["x", "w", "b"], ["y"], **attributes)]
+    compiled = check(nodes, {"x": random(*shape)}, weights)
+    assert any("deconvolution" in name for name in compiled.kernels)
+
+
 def test_narrower_vectors() -> None:
     weights = {"w": random(20, 12, 3, 3, seed=1), "d": random(20, 1, 3, 3, seed=2)}
     nodes = [

@@ -126,3 +126,21 @@ def test_images_side_by_side() -> None:
         node("Pad", ["c", "pads"], ["y"]),
     ]
     check(nodes, {"x": random(1, 16, 4, 5)}, weights)
+
+
+@pytest.mark.parametrize(
+    ("scales", "attributes"),
+    [
+        (
+            [1, 1, 2, 2],
+            {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        ),
+        ([1, 1, 1.5, 0.5], {"mode": "nearest"}),
+        ([1, 1, 2, 3], {"mode": "linear"}),
+        ([1, 1, 2, 2], {"mode": "linear", "coordinate_transformation_mode": "align_corners"}),
+    ],
+)
+def test_resizing(scales: list[float], attributes: dict[str, Any]) -> None:
+    weights = {"w": random(20, 16, 1, 1, seed=1), "scales": np.array(scales, np.float32)}
+    nodes = [node("Conv", ["x", "w"], ["a"]), node("Resize", ["a", "", "scales"], ["y"], **attributes)]
+    assert "resampling" in check(nodes, {"x": random(2, 16, 4, 6)}, weights).kernels[2]

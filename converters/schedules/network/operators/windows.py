@@ -12,6 +12,7 @@ from converters.schedules.network.operators.arguments import Arguments, Translat
 
 DATA = ("NCW", "NCHW", "NCDHW")
 KERNEL = ("OIW", "OIHW", "OIDHW")
+DECONVOLUTION_KERNEL = ("IOW", "IOHW", "IODHW")
 
 
 def _convolve(builder: Builder, call: Arguments) -> Tensor | None:
@@ -25,6 +26,21 @@ def _convolve(builder: Builder, call: Arguments) -> Tensor | None:
     op = ops.Convolve(
         call.ints("strides"), call.ints("padding")[:spatial], call.ints("dilation"), int(attrs.groups)
     )
+    return builder.emit(op, [data, weight], call.output.shape)
+
+
+def _deconvolve(builder: Builder, call: Arguments) -> Tensor | None:
+    data, weight = call.inputs
+    attrs = call.attrs
+    spatial = data.rank - 2
+    layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout))
+    usual = (DATA[spatial - 1], DECONVOLUTION_KERNEL[spatial - 1], DATA[spatial - 1])
+    strides, dilations = call.ints("strides"), call.ints("dilation")
+    if layouts != usual or not call.is_float() or weight.data is None:
+        return None
+    if any(stride > 1 and dilation > 1 for stride, dilation in zip(strides, dilations, strict=True)):
+        return None
+    op = ops.Deconvolve(strides, call.ints("padding")[:spatial], dilations, int(attrs.groups))
     return builder.emit(op, [data, weight], call.output.shape)
 
 
@@ -53,6 +69,7 @@ def _pool(kind: Literal["max", "avg"], builder: Builder, call: Arguments) -> Ten
 
 TRANSLATIONS: dict[str, Translation] = {
     **{f"nn.conv{rank}d": _convolve for rank in (1, 2, 3)},
+    **{f"nn.conv{rank}d_transpose": _deconvolve for rank in (1, 2, 3)},
     **{f"nn.max_pool{rank}d": partial(_pool, "max") for rank in (1, 2, 3)},
     **{f"nn.avg_pool{rank}d": partial(_pool, "avg") for rank in (1, 2, 3)},
 }
