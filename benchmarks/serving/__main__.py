@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +49,8 @@ CHECKS: dict[str, ModuleType] = {
 
 
 def main() -> int:
+    # So that a check that is ended ends its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     reports = run(sys.argv[1:])
     return 0 if all(report.holds for report in reports) else 1
 

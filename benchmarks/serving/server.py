@@ -56,7 +56,7 @@ class Server:
         return processes.descendants(self.process.pid)
 
     def wait_ready(self, patience_s: float) -> None:
-        """RuntimeError with the end of the log if the server ends, or is not ready in time."""
+        """RuntimeError with the end of the log if the server ends or cannot become ready in time."""
         begin = time.monotonic()
         with grpc.insecure_channel(self.address, MESSAGE_OPTIONS) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -67,6 +67,8 @@ class Server:
                     if stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=5).ready:
                         self.ready_s = time.monotonic() - begin
                         return
+                    if lost := _lost_models(stub):
+                        raise RuntimeError(f"models are UNAVAILABLE: {lost}")
                 time.sleep(0.05)
         raise RuntimeError(f"the server was not ready within {patience_s} s:\n{self.tail()}")
 
@@ -134,6 +136,14 @@ class Setup:
             yield server
         finally:
             server.stop()
+
+
+def _lost_models(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> str:
+    """The models that failed, with their reasons, once no model is still on its way."""
+    index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=5).models
+    if any(entry.state not in ("READY", "UNAVAILABLE") for entry in index):
+        return ""
+    return "; ".join(f"{entry.name}: {entry.reason}" for entry in index if entry.state == "UNAVAILABLE")
 
 
 def environment() -> dict[str, str]:
