@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, cast
 import uvicorn
 
 from clockwork_triton.frontend.http.app import HttpApp
+from clockwork_triton.frontend.http.protocol import BoundedProtocol
 
 _KEEP_ALIVE_S = 300
 
@@ -44,7 +46,7 @@ class HttpServer:
         listening = _bind(host, port, reuse_port)
         config = uvicorn.Config(
             cast(Any, self._app),
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -55,6 +57,8 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
         )
+        # A line for each piece of garbage would be a way to fill a disk.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._server = _Uvicorn(config)
         self._task = asyncio.create_task(self._server.serve([listening]))
         started = asyncio.create_task(self._server.listening.wait())

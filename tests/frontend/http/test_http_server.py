@@ -19,6 +19,7 @@ from tritonclient.utils import InferenceServerException
 from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.http.server import HttpServer
 from clockwork_triton.frontend.shared_memory import SharedMemory
+from clockwork_triton.repository.model import ServedModel
 from tests.compatibility import covers
 from tests.frontend.fakes import FakeEngine, run, simple_inputs
 from tests.frontend.http.asgi import Bench
@@ -26,8 +27,8 @@ from tests.frontend.test_grpc_operations import FakeControl
 
 
 @asynccontextmanager
-async def listening(**options: Any) -> AsyncIterator[tuple[Bench, str]]:
-    bench = Bench(**options)
+async def listening(*models: ServedModel, **options: Any) -> AsyncIterator[tuple[Bench, str]]:
+    bench = Bench(*models, **options)
     server = HttpServer(bench.app)
     port = await server.start("127.0.0.1", 0)
     try:

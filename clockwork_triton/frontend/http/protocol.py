@@ -1,0 +1,77 @@
+"""uvicorn's HTTP/1.1 with an end to what one client can hold: long heads, heads and bodies that stop coming,
+answers that nobody takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+MAX_HEAD_BYTES = 1 << 16
+"""Of a request line and headers; what one read brings is let through."""
+PATIENCE_S = 30.0
+MIN_BODY_BYTES = 1 << 10
+"""What a body must bring each time the patience is over."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One timer a connection: whatever stood as it stands now when the timer last rang is given up."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._requests = 0
+        self._in_head = True
+        self._in_body = False
+        self._head_bytes = 0
+        self._received = 0
+        self._seen = (-1, 0, 0)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(PATIENCE_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        begun = self._requests
+        self._received += len(data)
+        super().data_received(data)
+        if not self._in_head or self._requests != begun:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._requests += 1
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._in_body = False, True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_body = False
+
+    def _look(self) -> None:
+        self._timer = self.loop.call_later(PATIENCE_S, self._look)
+        unsent = self.transport.get_write_buffer_size()
+        requests, had_unsent, received = self._seen
+        self._seen = (self._requests, unsent, self._received)
+        if unsent:
+            stalled = unsent == had_unsent
+        elif self.flow.read_paused or requests != self._requests:
+            stalled = False
+        else:
+            stalled = self._in_head or (self._in_body and self._received - received < MIN_BODY_BYTES)
+        if stalled:
+            self.transport.abort()
