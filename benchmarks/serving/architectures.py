@@ -28,12 +28,18 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(setup: Setup, arguments: argparse.Namespace) -> Report:
     report = Report("architectures", "Architectures")
     columns = [f"{figure}, batch {size}" for size in BATCH_SIZES for figure in ("deviation", "INFER ms")]
-    table = report.table("", "architecture", "weights MiB", "ready after s", *columns)
+    table = report.table(
+        "", "architecture", "weights MiB", "ready after s", *columns, "ONNX Runtime with itself"
+    )
+    report.notes.append(
+        "The last column is how far ONNX Runtime is from itself when it fuses nothing: what rounding alone"
+        " does to these networks with their random weights."
+    )
     for name in arguments.only:
         repository = setup.scratch / "architectures" / name
         weights_mib = write(name, repository) / 2**20
         try:
-            ready_s, deviations, infers = ask_all(setup, repository, name, arguments.samples)
+            ready_s, deviations, sensitivity, infers = ask_all(setup, repository, name, arguments.samples)
         except RuntimeError as error:
             report.claim(f"`{name}` is served", False, str(error))
             continue
@@ -41,7 +47,7 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
             # Half a gigabyte each, and the artifact is what counts.
             shutil.rmtree(repository)
         figures = [figure for size in BATCH_SIZES for figure in (deviations[size], _infer_ms(infers, size))]
-        table.add(name, weights_mib, ready_s, *figures)
+        table.add(name, weights_mib, ready_s, *figures, sensitivity)
         worst = max(deviations.values())
         report.claim(f"`{name}` agrees to {TOLERANCE:.0e}", worst <= TOLERANCE, f"{worst:.1e}")
     return report
@@ -49,10 +55,10 @@ def run(setup: Setup, arguments: argparse.Namespace) -> Report:
 
 def ask_all(
     setup: Setup, repository: Path, name: str, samples: int
-) -> tuple[float, dict[int, float], list[Record]]:
-    """When the server was ready, the worst deviation of each batch size (infinite if a request failed), and
-    the INFERs. RuntimeError if the model is not served."""
-    deviations = {}
+) -> tuple[float, dict[int, float], float, list[Record]]:
+    """When the server was ready, the worst deviation of each batch size (infinite if a request failed), how
+    far ONNX Runtime is from itself on the same inputs, and the INFERs. RuntimeError if it is not served."""
+    deviations, sensitivity = {}, 0.0
     with setup.serve(repository, name=name) as server:
         (subject,) = subjects(server, repository, [name])
         generator = np.random.default_rng(8)
@@ -60,7 +66,8 @@ def ask_all(
             inputs = [subject.random_inputs(size, generator) for _ in range(samples)]
             worst, failures = ask(server.address, subject, inputs, 1)
             deviations[size] = float("inf") if failures else worst
-    return server.ready_s, deviations, served(server.actions(), name)
+            sensitivity = max(sensitivity, subject.sensitivity(inputs))
+    return server.ready_s, deviations, sensitivity, served(server.actions(), name)
 
 
 def write(name: str, repository: Path) -> int:
