@@ -15,7 +15,8 @@ from converters.source import Array
 @dataclass(frozen=True)
 class Sampler:
     """Normal floats, fair booleans, integers of `integers` (low, high) but for those inputs that are known
-    to be indices: they are below `index_limits`. The same arguments give the same inputs."""
+    to be indices: they are below `index_limits`. What is called a mask takes 0 and 1: with more, a penalty of
+    -10,000 times (1 - mask) would drown what it is added to. The same arguments give the same inputs."""
 
     manifest: Manifest
     index_limits: Mapping[str, int]
@@ -31,7 +32,8 @@ class Sampler:
             if tensor.dtype == "bool":
                 inputs.append(rng.random(shape) < 0.5)
             elif dtype.kind in "iu":
-                limit = self.index_limits.get(tensor.name)
+                mask = 2 if "mask" in tensor.name.lower() else None
+                limit = self.index_limits.get(tensor.name, mask)
                 low, high = self.integers if limit is None else (0, limit)
                 high = min(high, np.iinfo(tensor.dtype).max)
                 inputs.append(rng.integers(low, high, shape).astype(dtype))
