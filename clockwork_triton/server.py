@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ from converters.pool import ConversionPool
 log = logging.getLogger(__name__)
 
 WORKSPACE_BYTES = 1 << 30
+OPEN_FILES = 1 << 16
 
 
 class Server:
@@ -63,6 +65,7 @@ class Server:
         workers = worker_options(options)
         _leave_cores_to(workers)
         keep_freed_memory()
+        _allow_open_files()
         self._bars = ConversionBars()
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
@@ -253,3 +256,11 @@ def _leave_cores_to(workers: Sequence[WorkerOptions]) -> None:
     rest = os.sched_getaffinity(0) - {core for worker in workers for core in worker.cores}
     if rest:
         os.sched_setaffinity(0, rest)
+
+
+def _allow_open_files() -> None:
+    """Each connection and each region of shared memory is one; many systems begin with 1024 allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -21,6 +21,8 @@ import tritonclient.http as httpclient
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
+from clockwork_triton.server import OPEN_FILES
+
 
 def write_model(repository: Path, name: str, factor: float) -> None:
     """y = x * factor over rows of four floats, without a config.pbtxt."""
@@ -95,6 +97,10 @@ def test_both_protocols_give_the_same_answers(repository: Path, cache: Path) -> 
     server = ServerProcess(f"--model-repository={repository}", f"--artifact-cache={cache}")
     port = server.read_until(r"Started HTTPService at 127\.0\.0\.1:(\d+)")[1]
     server.read_until('"Ready"')
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+    files = re.search(r"Max open files +(\d+) +(\d+)", limits)
+    assert files is not None
+    assert int(files[1]) >= min(int(files[2]), OPEN_FILES)
     x = np.arange(12, dtype=np.float32).reshape(3, 4)
     tensor = httpclient.InferInput("x", [3, 4], "FP32")
     with httpclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
