@@ -48,6 +48,7 @@ from clockwork_triton.telemetry.histogram import Histogram
 log = logging.getLogger(__name__)
 
 CALIBRATION_LIMIT_S = 300.0
+STUCK_LIMIT_S = 1.0
 
 
 class Engine:
@@ -230,25 +231,23 @@ class Engine:
         self._flights.depart(action, worker, calls, self._manifests[action.model_id])
 
     def _end_stuck(self, worker_id: int) -> None:
-        """Kills a worker whose action is overdue by far; the fleet starts another.
+        """Kills a worker whose action is overdue by far, if it stays so; the fleet starts another.
 
-        The times of a calibration are guesses at first, so it is given longer.
+        Its result may lie here unread, where it was this process that was kept from running. The times of a
+        calibration are guesses at first, so it is given longer.
         """
         actions = self._flights.at(worker_id)
-        if any(self._calibrating(action.model_id) for action in actions):
+        calibrating = any(self._calibrating(action.model_id) for action in actions)
+        if calibrating:
             log.warning("worker %d takes long over a calibration", worker_id)
-            loop = asyncio.get_running_loop()
-            loop.call_later(CALIBRATION_LIMIT_S, self._end_if_at, worker_id, actions[0].action_id)
-            return
-        process = self._fleet.get(worker_id)
-        if process is not None:
-            log.error("worker %d is stuck: its action is overdue by far. It is killed", worker_id)
-            process.kill()
+        limit_s = CALIBRATION_LIMIT_S if calibrating else STUCK_LIMIT_S
+        for action in actions[:1]:
+            asyncio.get_running_loop().call_later(limit_s, self._end_if_at, worker_id, action.action_id)
 
     def _end_if_at(self, worker_id: int, action_id: int) -> None:
         process = self._fleet.get(worker_id)
         if process is not None and self._flights.under_way(action_id):
-            log.error("worker %d has been at a calibration for too long. It is killed", worker_id)
+            log.error("worker %d is stuck: its action is overdue by far. It is killed", worker_id)
             process.kill()
 
     def _result_arrived(self, worker: WorkerProcess, result: ActionResult) -> None:

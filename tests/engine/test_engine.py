@@ -228,6 +228,20 @@ def test_a_stuck_worker_is_replaced(tmp_path: Path) -> None:
     run(body)
 
 
+def test_a_server_that_was_kept_from_running_blames_no_worker(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m"))
+            answer = asyncio.create_task(engine.infer(call(model_id)))
+            await asyncio.sleep(0)
+            time.sleep(1.5)
+            await answer
+            await engine.infer(call(model_id))
+            assert engine.gauges()[0].restarts == 0
+
+    run(body)
+
+
 def test_a_worker_that_dies_while_it_is_told_the_models_is_not_let_in(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:

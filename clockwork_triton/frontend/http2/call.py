@@ -216,13 +216,13 @@ class Call(Stream):
         self.done = True
         self.host.sender.finish(self, OK_LITERALS + self._trailing if self._trailing else b"")
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._task = self.host.clock.spawn(self._drive(coroutine))
+    def _spawn(self, handler: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._task = self.host.clock.spawn(self._drive(handler))
 
-    async def _drive(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _drive(self, handler: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Runs a handler and answers for it where it fails."""
         try:
-            await coroutine
+            await handler()
         except asyncio.CancelledError:
             self._task = None
             self.abort(Status.CANCELLED, "the handler was cancelled")

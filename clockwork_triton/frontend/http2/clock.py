@@ -49,7 +49,15 @@ class LoopClock:
         return self._loop.create_task(coroutine)
 
     def offload(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        return self._loop.run_in_executor(self._worker, work)
+        future = self._loop.run_in_executor(self._worker, work)
+        # Whoever asked may be gone when it fails.
+        future.add_done_callback(_look_at)
+        return future
 
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

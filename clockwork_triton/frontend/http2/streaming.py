@@ -98,7 +98,7 @@ class StreamCall(Call):
     # For the connection.
 
     def start(self) -> None:
-        self._spawn(self._answer())
+        self._spawn(self._answer)
 
     def extend(self, in_flight: int) -> None:
         # What the handler has not read yet counts first.

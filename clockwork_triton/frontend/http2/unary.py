@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from clockwork_triton.frontend.http2.call import Call
 from clockwork_triton.frontend.http2.compression import LONG_BYTES
@@ -121,7 +122,7 @@ class AsyncUnaryCall(UnaryCall):
     __slots__ = ()
 
     def _handle(self, request: Buffer) -> None:
-        self._spawn(self._answer(request))
+        self._spawn(partial(self._answer, request))
 
     async def _answer(self, request: Buffer) -> None:
         assert self.head.route is not None
