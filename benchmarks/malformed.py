@@ -42,8 +42,8 @@ ATTACKERS = 2
 """Of each port, each a thread."""
 PAUSE_S = 0.02
 """Between good requests."""
-GROWTH_MB = 100
-"""Between the beginning and the end; what is in flight varies by tens."""
+GROWTH_MB = 200
+"""Between the beginning and the end; the bombs in flight unpack to 128 MB each."""
 
 VALUES = np.arange(16, dtype=np.int32).reshape(1, 16)
 
