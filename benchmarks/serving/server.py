@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -51,6 +52,12 @@ class Server:
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as reply:
             return str(reply.read().decode())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of that name with these labels among theirs; 0 if there is none."""
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        samples = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)", self.metrics(), re.MULTILINE)
+        return sum(float(value) for found, value in samples if wanted <= set(found.split(",")))
 
     def descendants(self) -> list[processes.Process]:
         return processes.descendants(self.process.pid)

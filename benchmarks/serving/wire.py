@@ -54,9 +54,10 @@ class Connection(asyncio.Protocol):
     def __init__(self, authority: str, path: str) -> None:
         fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority)]
         fields += [("te", "trailers"), ("content-type", "application/grpc")]
-        # Not to be indexed, so that the block means the same every time.
-        unindexed = [hpack.NeverIndexedHeaderTuple(*field) for field in fields]
-        self._request_block = bytes(hpack.Encoder().encode(unindexed, huffman=False))
+        # As gRPC's clients do: the first block fills the server's table, all others point into it.
+        encoder = hpack.Encoder()
+        self._block = bytes(encoder.encode(fields))
+        self._next_block = bytes(encoder.encode(fields))
         self._decoder = hpack.Decoder()
         self._blocks: dict[bytes, dict[bytes, bytes]] = {}
         self._transport: asyncio.Transport | None = None
@@ -103,7 +104,8 @@ class Connection(asyncio.Protocol):
         number, self._next_stream = self._next_stream, self._next_stream + 2
         stream = self._streams[number] = _Stream(request, reply, self._stream_window)
         message = b"\0" + len(request).to_bytes(4, "big") + request
-        head = _frame(HEADERS, END_HEADERS, number, self._request_block)
+        head = _frame(HEADERS, END_HEADERS, number, self._block)
+        self._block = self._next_block
         if len(message) <= min(self._window, stream.window, self._frame_size) and not self._blocked:
             self._window -= len(message)
             self._write(head + _frame(DATA, END_STREAM, number, message))

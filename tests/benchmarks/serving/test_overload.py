@@ -12,6 +12,6 @@ def test_every_request_is_answered_refused_or_other() -> None:
         Answer(0, 0, 1, 2, "UNAVAILABLE", "the worker is gone"),
         Answer(0, 0, 1, 2, "HANG"),
     ]
-    seen = Overload(capacity=10, seconds=1, timeout_ms=100, answers=answers)
+    seen = Overload(capacity=10, late_at_server=0, seconds=1, timeout_ms=100, answers=answers)
     assert (seen.answered, seen.timely, seen.refused) == (answers[:2], answers[:1], answers[2:3])
     assert seen.others == ["UNAVAILABLE the worker is gone", "HANG "]
