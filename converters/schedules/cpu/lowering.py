@@ -192,7 +192,7 @@ class _Lowering:
             for o, strides in zip(others, loops.strides[2:], strict=True)
         ]
         product = Product(loops.extents, depth, columns, packed)
-        sizes = matmul.scratch_sizes(product, self.kernel.lanes)
+        sizes = matmul.scratch_sizes(product, self.kernel.machine)
         scratch = [self.kernel.parameter((size,), name="scratch") for size in sizes]
         split = len(self.operands)
         program = replace(self.program, shape=(*loops.extents, columns))
