@@ -43,7 +43,7 @@ def _templates(target: tvm.target.Target) -> Any:
         except Unreadable:
             return library(module)
         network = simplify(reader.network.pruned())
-        network = join_in_place(assign_layouts(network, machine.lanes))
+        network = join_in_place(assign_layouts(network, machine))
         network = fuse(network, is_anchor).pruned()
         written = write(network, module, reader.bound, machine, as_tuple=reader.returns_tuple)
         if any(isinstance(node.op, Foreign) for node in network.nodes):

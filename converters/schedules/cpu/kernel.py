@@ -78,6 +78,16 @@ class Kernel:
         yield
         self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
 
+    @contextmanager
+    def otherwise(self) -> Iterator[None]:
+        """The statements run only if the condition of the `when` before does not hold."""
+        before = self._blocks[-1].pop()
+        assert isinstance(before, tirx.IfThenElse)
+        self._blocks.append([])
+        yield
+        body = _sequence(self._blocks.pop())
+        self.emit(tirx.IfThenElse(before.condition, before.then_case, body))
+
     def bind(self, value: Expr, name: str = "t") -> Expr:
         """`value`, computed once however often the result is used."""
         if isinstance(value, int | float | Constant | tirx.Var):
