@@ -80,4 +80,4 @@ def _floats(matrix: list[list[Fraction]]) -> Matrix:
 def kernel_transformed(weight: Array, outputs: int) -> Array:
     """[K, C, 3, 3] as [products, products, K, C]: the kernel at every pair of points."""
     matrix = np.array(toom(outputs).kernel)
-    return np.einsum("ar,kcrs,bs->abkc", matrix, weight.astype(np.float64), matrix, optimize=True)
+    return np.asarray(np.einsum("ar,kcrs,bs->abkc", matrix, weight, matrix, optimize=True))

@@ -6,6 +6,7 @@ Decided without the batch size, so that all batch sizes share one weight.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from converters.schedules.cpu.toom import POINTS
 from converters.schedules.cpu.winograd import TAPS
@@ -43,7 +44,7 @@ def choose_algorithms(network: Network, machine: Machine) -> dict[Node, int]:
     budget = max(GROWTH * sum(tensor.bytes for tensor in weights), SMALL)
     steps = []
     for position, found in enumerate(options.values()):
-        for before, after in zip(found, found[1:], strict=False):
+        for before, after in pairwise(found):
             saved, grown = before.time - after.time, after.bytes - before.bytes
             steps.append((-saved / grown, position, grown, after.outputs))
     chosen: dict[Node, int] = {}
