@@ -45,13 +45,26 @@ class LoadedArtifact:
 
     def run(self, batch_size: int, inputs: Sequence[Array]) -> list[Array]:
         """The outputs for `inputs`, both with the batch dimension and in the manifest's order."""
+        self.take(batch_size, inputs)
+        self.infer(batch_size)
+        return self.outputs(batch_size)
+
+    def take(self, batch_size: int, inputs: Sequence[Array]) -> None:
+        """Puts `inputs` where `infer` reads them."""
         slot = self.manifest.slot(batch_size)
         for array, offset, tensor in zip(inputs, slot.inputs, self.manifest.inputs, strict=True):
             assert str(array.dtype) == tensor.dtype
             assert array.shape == self._shape(batch_size, tensor.shape)
             self._slot[offset : offset + array.nbytes] = np.frombuffer(array.tobytes(), np.uint8)
+
+    def infer(self, batch_size: int) -> None:
+        """What a worker does, and measures, for an INFER."""
         self._programs[batch_size].run()
+
+    def outputs(self, batch_size: int) -> list[Array]:
+        """Copies of what `infer` wrote last."""
         outputs = []
+        slot = self.manifest.slot(batch_size)
         for offset, tensor in zip(slot.outputs, self.manifest.outputs, strict=True):
             size = tensor.row_bytes * batch_size
             flat = self._slot[offset : offset + size].copy().view(numpy_dtype(tensor.dtype))

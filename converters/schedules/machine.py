@@ -18,6 +18,8 @@ class Machine:
     target alone, never on the machine that converts.
     """
 
+    line = 16
+    """Floats in a cache line."""
     lanes: int
     registers: int
     fma: bool

@@ -7,6 +7,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from converters.schedules.cpu.fallback import schedule_the_rest
 from converters.schedules.cpu.lowering import is_anchor
 from converters.schedules.machine import Machine
 from converters.schedules.network.fuse import fuse
@@ -34,7 +35,7 @@ def cuda_passes(target: tvm.target.Target) -> list[Any]:
 
 def _templates(target: tvm.target.Target) -> Any:
     machine = Machine.of(target)
-    library = tvm.ir.transform.Sequential(_library(target))
+    library = tvm.ir.transform.Sequential([*_library(target), schedule_the_rest])
 
     @tvm.transform.module_pass(opt_level=0, name="Templates")  # type: ignore[untyped-decorator]
     def run(module: tvm.IRModule, _: Any) -> tvm.IRModule:
@@ -43,7 +44,7 @@ def _templates(target: tvm.target.Target) -> Any:
         except Unreadable:
             return library(module)
         network = simplify(reader.network.pruned())
-        network = join_in_place(assign_layouts(network, machine.lanes))
+        network = join_in_place(assign_layouts(network, machine))
         network = fuse(network, is_anchor).pruned()
         written = write(network, module, reader.bound, machine, as_tuple=reader.returns_tuple)
         if any(isinstance(node.op, Foreign) for node in network.nodes):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from converters.schedules.cpu.kernel import Buffer, Expr, Kernel, Sink, minimum, splat
-from converters.schedules.cpu.tiles import best_tile, runs
+from converters.schedules.cpu.tiles import best_tile, divisor, runs
 from converters.schedules.cpu.window import Window
 
 
@@ -123,25 +123,34 @@ class _Nest:
     sink: Sink
 
     def emit(self) -> None:
-        """Output blocks go in chunks whose weights stay in the second-level cache while the image passes."""
+        """Half of the second-level cache is for the weights of a chunk of output blocks, while all images
+        pass; a quarter for the pixels of some tiles, while the chunk passes."""
         conv, kernel, window = self.conv, self.kernel, self.conv.window
         rows, vectors = best_tile(kernel.machine, window.output[-1], conv.out_blocks)
         panel = vectors * kernel.lanes * conv.in_channels * prod(window.kernel) * 4
-        limit = max(1, kernel.machine.l2 // 2 // panel)
         for cut in runs(conv.out_blocks, vectors):
-            chunk = max(size for size in range(1, min(limit, cut.count) + 1) if cut.count % size == 0)
+            chunk = divisor(cut.count, kernel.machine.l2 // 2 // panel)
             with ExitStack() as loops:
                 group = loops.enter_context(kernel.loop(conv.groups, name="g"))
                 far = loops.enter_context(kernel.loop(cut.count // chunk, name="ko"))
                 image = loops.enter_context(kernel.loop(conv.batch, name="n"))
                 outer = [loops.enter_context(kernel.loop(size, name="p")) for size in window.output[:-1]]
-                near = loops.enter_context(kernel.loop(chunk, name="ki"))
-                first = group * conv.out_blocks + cut.begin + (far * chunk + near) * cut.size
-                blocks = [first + j for j in range(cut.size)]
                 for run, interior in window.classify(runs(window.output[-1], rows)):
-                    with kernel.loop(run.count, name="q") as number:
-                        column = run.begin + number * run.size
+                    some = divisor(run.count, kernel.machine.l2 // 4 // self._pixel_bytes(run.size))
+                    with (
+                        kernel.loop(run.count // some, name="qo") as before,
+                        kernel.loop(chunk, name="ki") as near,
+                        kernel.loop(some, name="qi") as number,
+                    ):
+                        first = group * conv.out_blocks + cut.begin + (far * chunk + near) * cut.size
+                        blocks = [first + j for j in range(cut.size)]
+                        column = run.begin + (before * some + number) * run.size
                         self._tile(_Tile(image, group, blocks, outer, column, run.size, interior))
+
+    def _pixel_bytes(self, size: int) -> int:
+        """What a tile of that many pixels reads of the input."""
+        window = self.conv.window
+        return size * window.strides[-1] * self.conv.in_channels * prod(window.kernel[:-1]) * 4
 
     def _tile(self, tile: _Tile) -> None:
         kernel, lanes = self.kernel, self.kernel.lanes
@@ -150,11 +159,17 @@ class _Nest:
             start = kernel.bind(kernel.load(self.operands.bias, (block, 0), lanes))
             for total in row:
                 kernel.store(total, (0,), start)
+        places = {
+            (block, i): (block, tile.image, *self._places([*tile.outer, tile.column + i]), 0)
+            for block in tile.blocks
+            for i in range(tile.size)
+        }
+        for index in places.values():
+            self.sink.prefetch(index)
         self._reduce(replace(tile, sums=sums))
         for block, row in zip(tile.blocks, sums, strict=True):
             for i, total in enumerate(row):
-                index = (block, tile.image, *self._places([*tile.outer, tile.column + i]), 0)
-                self.sink(kernel.load(total, (0,), lanes), index)
+                self.sink(kernel.load(total, (0,), lanes), places[block, i])
 
     def _places(self, pixel: list[Expr]) -> list[Expr]:
         """Where an output pixel is stored."""
@@ -178,6 +193,8 @@ class _Nest:
     def _row(self, tile: _Tile, block: Expr, channels: int, taps: list[Expr]) -> None:
         kernel, window = self.kernel, self.conv.window
         pixels = range(tile.size)
+        if self.conv.inner(kernel.lanes) > 1:
+            self._ask_for_next(tile, block, taps)
         if tile.interior:
             with kernel.loop(window.kernel[-1], name="s") as s, kernel.loop(channels, name="ci") as c:
                 self._step(tile, pixels, block, [*taps, s], c)
@@ -187,6 +204,21 @@ class _Nest:
             if inside:
                 with kernel.loop(channels, name="ci") as c:
                     self._step(tile, inside, block, [*taps, s], c)
+
+    def _ask_for_next(self, tile: _Tile, block: Expr, taps: list[Expr]) -> None:
+        """Prefetches the same row of the next block, or after the last one of the next tile's first block: a
+        few lines each in another page, which no processor foresees."""
+        kernel, window = self.kernel, self.conv.window
+        blocks = -(-self.conv.in_channels // kernel.lanes)
+        channel, _ = self._channel(tile.group, (block + 1) % blocks, 0)
+        first = tile.column + (block + 1) // blocks * tile.size
+        rows = [window.source(axis, position, taps[axis]) for axis, position in enumerate(tile.outer)]
+        step = window.strides[-1] if window.kernel[-1] == 1 else 1
+        for i in range(
+            0, (tile.size - 1) * window.strides[-1] + 1, max(step, kernel.machine.line // kernel.lanes)
+        ):
+            index = (channel, tile.image, *rows, window.source(-1, first, 0) + i, 0)
+            kernel.prefetch(self.operands.data, index)
 
     def _step(self, tile: _Tile, pixels: Sequence[int], block: Expr, taps: list[Expr], c: Expr) -> None:
         """One channel's and one tap's share in the sums of `pixels`."""

@@ -39,6 +39,9 @@ class Operand:
             place = self._place((*index[:-1], index[-1] + lane))
             kernel.store(self.buffer, place, shuffle([value], [lane]))
 
+    def prefetch(self, kernel: Kernel, index: Sequence[Expr]) -> None:
+        kernel.prefetch(self.buffer, self._place(index))
+
     def _place(self, index: Sequence[Expr]) -> tuple[Expr, ...]:
         """As an index into the buffer: zeros, and the distance from its first element."""
         rank = len(self.buffer.shape)

@@ -35,3 +35,9 @@ class Epilogue:
                 values.append(kernel.bind(FUNCTIONS[step.name](kernel, *arguments, *step.parameters)))
         for result, output in zip(self._program.results, self._outputs, strict=True):
             output.store(kernel, index, values[result], count)
+
+    def prefetch(self, index: Sequence[Expr]) -> None:
+        """Operands that are as large as the output are read once, so no cache has them."""
+        for operand in self._inputs:
+            if all(operand.strides):
+                operand.prefetch(self._kernel, index)

@@ -7,9 +7,9 @@ here and not by a heuristic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from tvm import s_tir, tirx
 from tvm.ir import Constant, TensorLoad
@@ -23,8 +23,14 @@ Buffer = Any
 Index = Sequence[Expr]
 
 
-Sink = Callable[..., None]
-"""What a template hands its results to: sink(value, index of the output, count=None)."""
+class Sink(Protocol):
+    """What a template hands its results to."""
+
+    def __call__(self, value: Expr, index: Sequence[Expr], count: int | None = None) -> None:
+        """Takes the value, or of a vector the first `count` lanes, at `index` of the output."""
+
+    def prefetch(self, index: Sequence[Expr]) -> None:
+        """Says that a value for `index` will come."""
 
 
 class Kernel:
@@ -71,6 +77,16 @@ class Kernel:
         self._blocks.append([])
         yield
         self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
+
+    @contextmanager
+    def otherwise(self) -> Iterator[None]:
+        """The statements run only if the condition of the `when` before does not hold."""
+        before = self._blocks[-1].pop()
+        assert isinstance(before, tirx.IfThenElse)
+        self._blocks.append([])
+        yield
+        body = _sequence(self._blocks.pop())
+        self.emit(tirx.IfThenElse(before.condition, before.then_case, body))
 
     def bind(self, value: Expr, name: str = "t") -> Expr:
         """`value`, computed once however often the result is used."""
@@ -121,6 +137,12 @@ class Kernel:
             return tirx.Shuffle(elements + zeros, [tirx.IntImm("int32", i) for i in range(lanes)])
         dtype = f"{buffer.dtype}x{lanes}"
         return op.masked_load(dtype, buffer, *self._ramp(index, lanes), self._mask(count, lanes))
+
+    def prefetch(self, buffer: Buffer, index: Index) -> None:
+        """Asks for the cache line of an element, which need not exist."""
+        address = op.address_of(self.load(buffer, index))
+        hint = [tirx.IntImm("int32", value) for value in (0, 3, 1)]
+        self.emit(tirx.Evaluate(op.call_llvm_intrin("void", "llvm.prefetch", address, *hint)))
 
     def fma(self, a: Expr, b: Expr, c: Expr) -> Expr:
         """a * b + c, rounded once where the machine can."""

@@ -18,6 +18,7 @@ from converters.schedules.cpu import (
     pooling,
     resampling,
     rows,
+    winograd,
 )
 from converters.schedules.cpu.convolution import Convolution, Deconvolution, Operands
 from converters.schedules.cpu.depthwise import Depthwise
@@ -28,6 +29,7 @@ from converters.schedules.cpu.matmul import Product
 from converters.schedules.cpu.pooling import Pooling
 from converters.schedules.cpu.resampling import Resampling
 from converters.schedules.cpu.views import View, contiguous, views_of
+from converters.schedules.cpu.winograd import Winograd
 from converters.schedules.machine import Machine
 from converters.schedules.network import ops
 from converters.schedules.network.graph import Tensor
@@ -39,6 +41,7 @@ ANCHORS = (
     *VIEWS,
     Convolution,
     Deconvolution,
+    Winograd,
     Depthwise,
     Pooling,
     Resampling,
@@ -103,14 +106,19 @@ class _Lowering:
         elif isinstance(anchor, ops.Matmul):
             scratch = self._matmul(anchor)
         else:
-            self._others(Epilogue(kernel, self.program, self.operands, self.results))
+            scratch = self._others(Epilogue(kernel, self.program, self.operands, self.results))
         return Lowered(kernel.finish(), scratch)
 
-    def _others(self, sink: Epilogue) -> None:
+    def _others(self, sink: Epilogue) -> tuple[int, ...]:
         kernel, shape = self.kernel, self.program.shape
         match self.anchor:
             case Convolution() as conv:
                 convolution.emit(kernel, conv, Operands(*self.anchored), sink, flat=self._one_row())
+            case Winograd() as conv:
+                sizes = conv.scratch_sizes(kernel.machine)
+                scratch = [kernel.parameter((size,), name="scratch") for size in sizes]
+                winograd.emit(kernel, conv, Operands(*self.anchored), scratch, sink)
+                return sizes
             case Deconvolution(phases):
                 data, *weights, bias = self.anchored
                 for phase, weight in zip(phases, weights, strict=True):
@@ -129,6 +137,7 @@ class _Lowering:
                 movement.emit_gather(kernel, axis, self.anchored[0], self.anchored[1], sink)
             case other:
                 raise AssertionError(f"no kernel for {other}")
+        return ()
 
     def _one_row(self) -> bool:
         """Whether every operand walks through images and their pixels as through one row."""
@@ -192,7 +201,7 @@ class _Lowering:
             for o, strides in zip(others, loops.strides[2:], strict=True)
         ]
         product = Product(loops.extents, depth, columns, packed)
-        sizes = matmul.scratch_sizes(product, self.kernel.lanes)
+        sizes = matmul.scratch_sizes(product, self.kernel.machine)
         scratch = [self.kernel.parameter((size,), name="scratch") for size in sizes]
         split = len(self.operands)
         program = replace(self.program, shape=(*loops.extents, columns))

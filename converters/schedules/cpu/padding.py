@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from converters.schedules.cpu.elements import Operand, collapse, strides_of
-from converters.schedules.cpu.kernel import Buffer, Kernel, Sink, splat
+from converters.schedules.cpu.epilogue import Epilogue
+from converters.schedules.cpu.kernel import Buffer, Kernel, splat
 from converters.schedules.cpu.movement import emit_view
 from converters.schedules.cpu.views import contiguous
 from converters.schedules.network import ops
+from converters.schedules.network.program import Program
 
 Shape = tuple[int, ...]
 
@@ -25,11 +27,7 @@ def emit(kernel: Kernel, op: ops.Pad, data: Shape, output: Shape, source: Buffer
     begin = sum(before * stride for before, stride in zip(op.before, strides, strict=True))
     loops = collapse(data, [False] * len(data), [strides_of(data, data), strides])
     inside = Operand(target, loops.strides[1], begin)
-    emit_view(kernel, loops.extents, Operand(source, loops.strides[0]), _store_into(kernel, inside))
-
-
-def _store_into(kernel: Kernel, inside: Operand) -> Sink:
-    def sink(value: object, index: tuple[object, ...], count: int | None = None) -> None:
-        inside.store(kernel, index, value, count)
-
-    return sink
+    nothing = Program(loops.extents, (loops.extents,), (), (0,))
+    emit_view(
+        kernel, loops.extents, Operand(source, loops.strides[0]), Epilogue(kernel, nothing, (), (inside,))
+    )

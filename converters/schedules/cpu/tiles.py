@@ -32,6 +32,17 @@ def runs(extent: int, size: int) -> tuple[Run, ...]:
     return (*cut, *([Run(full * size, rest, 1)] if rest else []))
 
 
+def divisor(count: int, limit: int) -> int:
+    """The largest divisor of `count` that is at most `limit`, or 1."""
+    return max((size for size in range(1, min(limit, count) + 1) if count % size == 0), default=1)
+
+
+def even_size(count: int, limit: int) -> int:
+    """The size of pieces of at most `limit` that cut `count` most evenly."""
+    pieces = -(-count // limit)
+    return -(-count // pieces)
+
+
 def cost(machine: Machine, rows: int, vectors: int) -> float:
     """Cycles of one reduction step of a tile: `rows` broadcast values times `vectors` weight vectors."""
     arithmetic = rows * vectors * (ISSUE if machine.fma else 2 * ISSUE)

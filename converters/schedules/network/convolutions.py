@@ -8,7 +8,9 @@ import numpy as np
 
 from converters.schedules.cpu.convolution import Convolution
 from converters.schedules.cpu.depthwise import Depthwise
+from converters.schedules.cpu.toom import kernel_transformed
 from converters.schedules.cpu.window import Window
+from converters.schedules.cpu.winograd import Winograd
 from converters.schedules.network.graph import Array, Node, Tensor
 
 if TYPE_CHECKING:
@@ -30,10 +32,23 @@ def lower_convolution(to: _Layouts, node: Node) -> Tensor:
     if op.groups == channels == filters:
         taps = to.packed(weight, "taps", lambda values: _taps(values, lanes))
         return to.emit(Depthwise(batch, shape[0], window), [to.blocked(data), taps, start], shape)
+    if outputs := to.algorithms.get(node, 0):
+        fast = Winograd(batch, channels, shape[0], window, outputs)
+        points = to.packed(weight, outputs, lambda values: _at_points(values, outputs, lanes))
+        return to.emit(fast, [to.blocked(data), points, start], shape)
     blocked = to.is_blocked(data) or channels >= lanes
     conv = Convolution.of(batch, channels, filters, op.groups, window, lanes, blocked=blocked)
     packed = to.packed(weight, conv, lambda values: pack(values, conv, op.groups, lanes))
     return to.emit(conv, [to.blocked(data) if blocked else to.plain(data), packed, start], shape)
+
+
+def _at_points(weight: Array, outputs: int, lanes: int) -> Array:
+    """[K, C, 3, 3] as [points, K/v, C, v], filled up with zeros."""
+    filters, channels = weight.shape[:2]
+    filled = np.pad(weight, [(0, -filters % lanes), (0, 0), (0, 0), (0, 0)])
+    evaluated = kernel_transformed(filled, outputs).astype(np.float32)
+    split = evaluated.reshape(-1, filled.shape[0] // lanes, lanes, channels)
+    return np.ascontiguousarray(split.swapaxes(2, 3))
 
 
 def _taps(weight: Array, lanes: int) -> Array:

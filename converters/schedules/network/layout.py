@@ -16,7 +16,9 @@ import numpy as np
 from converters.schedules.cpu.pooling import Pooling
 from converters.schedules.cpu.resampling import Resampling
 from converters.schedules.cpu.window import Window
+from converters.schedules.machine import Machine
 from converters.schedules.network import ops
+from converters.schedules.network.algorithms import choose_algorithms
 from converters.schedules.network.builder import Builder
 from converters.schedules.network.graph import Array, Network, Node, Shape, Tensor
 
@@ -72,16 +74,17 @@ def pack_columns(matrix: Array, lanes: int) -> Array:
     return np.ascontiguousarray(whole.reshape(depth, -1, lanes).transpose(1, 0, 2))
 
 
-def assign_layouts(network: Network, lanes: int) -> Network:
-    return _Layouts(network, lanes).run()
+def assign_layouts(network: Network, machine: Machine) -> Network:
+    return _Layouts(network, machine).run()
 
 
 class _Layouts(Builder):
     """Rewrites a network; a tensor of the old one exists in the new one plain, blocked or both."""
 
-    def __init__(self, source: Network, lanes: int) -> None:
+    def __init__(self, source: Network, machine: Machine) -> None:
         super().__init__()
-        self.lanes = lanes
+        self.lanes = machine.lanes
+        self.algorithms = choose_algorithms(source, machine)
         self._source = source
         self._plain: dict[Tensor, Tensor] = {tensor: tensor for tensor in source.inputs}
         self._blocked: dict[Tensor, Tensor] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tvm
 from tvm import relax
 
@@ -14,6 +13,7 @@ from converters.schedules.machine import Machine
 from converters.schedules.network import ops
 from converters.schedules.network.graph import Array, Network, Node, Tensor
 from converters.schedules.network.naming import kernel_name
+from converters.source import aligned
 
 
 def write(
@@ -110,4 +110,5 @@ class _Writer:
 
 
 def _constant(data: Array) -> Any:
-    return relax.const(np.asarray(data, order="C"), str(data.dtype))
+    """A Relax constant that shares the memory of an array, or of its contiguous copy."""
+    return relax.const(tvm.runtime.from_dlpack(aligned(data)))
