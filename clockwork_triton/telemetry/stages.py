@@ -69,6 +69,7 @@ class StageRecorder:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
+        self._at_turn_end: Callable[[Callable[[], None]], None] | None = None
         self._open: list[Stages] = []
         self._kept: deque[Stages] = deque(maxlen=_MOST_KEPT)
         self.count = 0
@@ -79,9 +80,9 @@ class StageRecorder:
         if stages.moments is None:
             return
         if not self._open:
-            at_turn_end = turn_end(asyncio.get_running_loop())
-            # In two steps: behind everyone who has asked for the end of this turn by then.
-            at_turn_end(lambda: at_turn_end(self._close))
+            if self._at_turn_end is None:
+                self._at_turn_end = turn_end(asyncio.get_running_loop())
+            self._at_turn_end(self._stand_back)
         self._open.append(stages)
 
     def quantiles_ns(self, wanted: Sequence[float]) -> dict[str, list[int]]:
@@ -98,6 +99,11 @@ class StageRecorder:
             stage: [values[min(last, int(quantile * len(rows)))] for quantile in wanted]
             for stage, values in columns.items()
         }
+
+    def _stand_back(self) -> None:
+        """Behind everyone who has asked for the end of this turn by now."""
+        assert self._at_turn_end is not None
+        self._at_turn_end(self._close)
 
     def _close(self) -> None:
         now_ns = self._clock()
