@@ -1,7 +1,6 @@
 """MLServer with ONNX models: `mlserver_server.py REPOSITORY PORT`. Without parallel workers, which cost more
 than they bring where a model takes less than several milliseconds."""
 
-import asyncio
 import sys
 from pathlib import Path
 
