@@ -17,14 +17,15 @@ def plot(title: str, summary: Summary, slo_ms: float | None, path: Path) -> None
     figure = Figure(figsize=(9, 6), layout="constrained")
     rates, latencies = figure.subplots(2, 1, sharex=True)
     at = [second.at_s for second in summary.seconds]
-    rates.step(at, [second.sent for second in summary.seconds], where="post", color="grey", label="sent")
+    edges = range(len(at) + 1)
+    rates.stairs([second.sent for second in summary.seconds], edges, color="grey", label="sent")
     for outcome, label in SHOWN.items():
         if summary.total.counts[outcome]:
             counts = [second.counts[outcome] for second in summary.seconds]
-            rates.step(at, counts, where="post", label=label)
+            rates.stairs(counts, edges, label=label)
     rates.set(title=title, ylabel="requests a second", ylim=(0, None))
     rates.legend()
-    latencies.plot(at, [second.p99_ms for second in summary.seconds], label="p99 of answers")
+    latencies.plot([each + 0.5 for each in at], [second.p99_ms for second in summary.seconds], label="p99 of answers")
     if slo_ms is not None:
         latencies.axhline(slo_ms, color="black", linestyle="dashed", label="SLO")
     latencies.set(xlabel="s", ylabel="ms", ylim=(0, None))
