@@ -10,6 +10,7 @@ from importlib import import_module
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("serve", "serve the models of a repository"),
     "convert": ("convert", "compile ONNX models into artifacts"),
+    "stages": ("stages", "show where the time of a running server's requests goes"),
     "profile": ("profile", "measure a model on a device"),
     "bench": ("bench", "load a server and say what it made of it"),
 }

@@ -23,6 +23,7 @@ STAGES: Mapping[str, str] = {
     "reply": "until the reply's bytes were written to the socket",
 }
 TOTAL = "total"
+STAGE_QUANTILES = (0.5, 0.99)
 
 _MOST_KEPT = 8192
 
@@ -72,7 +73,6 @@ class StageRecorder:
         self._at_turn_end: Callable[[Callable[[], None]], None] | None = None
         self._open: list[Stages] = []
         self._kept: deque[Stages] = deque(maxlen=_MOST_KEPT)
-        self.count = 0
 
     def answered(self, stages: Stages) -> None:
         """The reply was handed to the transport, which writes it by the end of this turn of the loop."""
@@ -85,7 +85,7 @@ class StageRecorder:
             self._at_turn_end(self._stand_back)
         self._open.append(stages)
 
-    def quantiles_ns(self, wanted: Sequence[float]) -> dict[str, list[int]]:
+    def quantiles_ns(self, wanted: Sequence[float] = STAGE_QUANTILES) -> dict[str, list[int]]:
         """For each stage, and TOTAL; empty where nothing was recorded."""
         rows = [stages.durations_ns() for stages in self._kept]
         if not rows:
@@ -110,5 +110,4 @@ class StageRecorder:
         for stages in self._open:
             stages.replied_ns = now_ns
         self._kept.extend(self._open)
-        self.count += len(self._open)
         self._open.clear()
