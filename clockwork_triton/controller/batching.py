@@ -48,6 +48,9 @@ def largest_batch(
         return _largest_mixed(queue, start_ns, sizes, bounds_ns)
     count = len(entries)
     rank, first_due, _, _ = entries[0]
+    if first_due < FAR <= entries[-1][1]:
+        # Those without a deadline do not ride along: they would make the others wait.
+        count = bisect_left(entries, (rank, FAR))
     for index in range(len(sizes) - 1, -1, -1):
         size = sizes[index]
         if size > count:

@@ -55,7 +55,7 @@ class Dispatcher:
                     if not model.queue.entries:
                         return
                     self.fill(worker, now_ns)
-        if not model.queue.entries or model.loading:
+        if model.loading:
             return
         if not model.mask:
             self.place(model, now_ns)
@@ -69,14 +69,16 @@ class Dispatcher:
         state = self._state
         mask = state.link_mask
         if not mask:
-            for worker in state.workers.values():
-                self._wake_link(worker, now_ns)
+            if not state.links_watched:
+                state.links_watched = True
+                for worker in state.workers.values():
+                    self._wake_link(worker, now_ns)
             return
         self._turn += 1
         workers = state.some_of(mask, LOOK, self._turn)
         workers.sort(key=lambda worker: (worker.backlog_ns, -worker.arena.free_pages, worker.bit))
         for worker in workers:
-            if model.loading or not model.queue.entries:
+            if model.loading:
                 break
             self.fill(worker, now_ns)
 
@@ -141,7 +143,7 @@ class Dispatcher:
             pending.stage = Stage.DISPATCHED
             due_ns = min(due_ns, pending.due_ns)
         latest_ns = FAR
-        if due_ns < FAR:
+        if due_ns < FAR and self._policy.plans_deadlines:
             latest_ns = min(start_ns + state.options.window_ns, due_ns - replica.bound_ns[size])
         expected_ns = replica.expected_ns[size]
         flight = state.send(
@@ -186,6 +188,8 @@ class Dispatcher:
             state.link_mask &= ~bit
             if self._policy.wants_loads():
                 self._wake_link(worker, now_ns)
+            else:
+                state.links_watched = False
 
     def _close(self, worker: WorkerState, opens_ns: int, now_ns: int) -> None:
         """The worker can take no INFER until then, or until a result arrives."""

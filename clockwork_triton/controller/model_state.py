@@ -24,9 +24,9 @@ class ModelState:
     that holds it, with a margin. `fill`: by number of rows, the largest size that they fill. `tier`: models
     that need about the same time for a row, cheapest first. `departed`: how many requests have left its
     queue. `expiry_ns`: the moment of the timer that looks for requests of it that have become hopeless.
-    `key`, `pooled_key`: its place in the pools of workers. `unserved_ns`: the work
+    `key`: how urgent it is; `pooled_key`: no entry of it in a pool is larger. `unserved_ns`: the work
     waiting that the workers which hold it cannot do in time. `warmth`: see the policy. `active_ns`: when a
-    request of it last arrived.
+    request of it last arrived; `missed_ns`: when one was last refused only because the model was not loaded.
     """
 
     __slots__ = (
@@ -41,6 +41,7 @@ class ModelState:
         "load_errors",
         "loading",
         "mask",
+        "missed_ns",
         "model_id",
         "pooled_key",
         "queue",
@@ -72,6 +73,7 @@ class ModelState:
         self.pooled_key = NEVER
         self.expiry_ns = FAR
         self.unserved_ns = 0
+        self.missed_ns = -FAR
         self.warmth = 0.0
         self.active_ns = -FAR
         self.renew(spec)

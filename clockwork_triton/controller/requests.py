@@ -28,7 +28,7 @@ class Requests:
         self._seq = 0
 
     def arrive(self, request: Request, now_ns: int) -> ModelState | None:
-        """Returns the model whose queue the request has joined, or None if it is answered already."""
+        """Returns the model, if it can be given to a worker or should be loaded now."""
         state = self._state
         state.counters.requests += 1
         model = state.models.get(request.model_id)
@@ -41,7 +41,10 @@ class Requests:
             return None
         self._seq += 1
         deadline_ns = request.deadline_ns
-        due_ns = FAR + request.arrival_ns if deadline_ns is None else deadline_ns - state.options.buffer_ns
+        if deadline_ns is None:
+            due_ns = FAR + request.arrival_ns
+        else:
+            due_ns = deadline_ns - state.options.buffer_ns - state.return_ns
         pending = Pending(
             request.request_id,
             model,
@@ -59,6 +62,7 @@ class Requests:
             state.answer(pending, Outcome.FAILED, now_ns, message=TOO_LARGE)
         elif self.hopeless(pending, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
+            return model if self._policy.turned_away(pending, now_ns) else None
         else:
             self._enqueue(pending, now_ns)
             return model

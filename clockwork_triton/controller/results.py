@@ -88,9 +88,11 @@ class Results:
         replica.model.in_flight -= len(flight.requests)
         status = result.status
         if status is Status.OK:
+            self._state.came_back(max(0, now_ns - result.end_ns))
             sizes = replica.model.sizes
             if flight.size < len(sizes) and sizes[flight.size] == flight.action.batch_size:
                 replica.ran(flight.size, max(1, result.end_ns - result.begin_ns))
+            self._policy.ended(flight, now_ns)
             for pending in flight.requests:
                 if pending.stage is Stage.DISPATCHED:
                     self._state.answer(pending, Outcome.OK, now_ns, result.action_id)

@@ -16,6 +16,10 @@ from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.controller.timers import Timers
 from clockwork_triton.controller.worker_state import Flight, WorkerState
 
+# Results that take longer to come back are accidents, not to be planned for.
+MOST_RETURN_NS = 2_000_000
+RETURN_DECAY = 6
+
 
 @dataclass(slots=True)
 class Counters:
@@ -40,9 +44,11 @@ class Counters:
 class State:
     """`out` collects the commands of the event under way.
 
-    Sets of workers are written as numbers, one bit each; `slots` says whose bit is whose. `open_mask`: could
-    be given another INFER. `idle_mask`: have none outstanding. `link_mask`: could be given a LOAD.
-    `openings`: when workers that nothing waits for open again.
+    Sets of workers are written as numbers, one bit each; `slots` says whose bit is whose. `everyone`: all
+    of them. `open_mask`: could be given another INFER. `idle_mask`: have none outstanding. `link_mask`: could
+    be given a LOAD; `links_watched`: all others will be looked at when they can.
+    `openings`: when workers that nothing waits for open again. `return_ns`: how long results take at most to
+    come back, lately.
     """
 
     def __init__(self, options: Options) -> None:
@@ -53,12 +59,15 @@ class State:
         self.open_mask = 0
         self.idle_mask = 0
         self.link_mask = 0
+        self.links_watched = True
         self.openings = Timers()
         self.pending: dict[int, Pending] = {}
+        self.return_ns = 0
         self.timers = Timers()
         self.counters = Counters()
         self.out: list[Command] = []
         self.on_wake: Callable[[WorkerState, int, int], None] = _nothing
+        self.everyone = 0
         self._action_id = 0
         self._serial = 0
 
@@ -72,12 +81,14 @@ class State:
         worker = WorkerState(spec, 1 << index)
         self.slots[index : index + 1] = [worker]
         self.workers[spec.worker_id] = worker
+        self.everyone |= worker.bit
         return worker
 
     def remove_worker(self, worker_id: int) -> WorkerState | None:
         worker = self.workers.pop(worker_id, None)
         if worker is not None:
             self.slots[self.slots.index(worker)] = None
+            self.everyone &= ~worker.bit
             self.close(worker)
         return worker
 
@@ -106,6 +117,13 @@ class State:
                     rest ^= low
                     found.append(self.slots[low.bit_length() - 1])  # type: ignore[arg-type]
         return found
+
+    def came_back(self, delay_ns: int) -> None:
+        """A result has taken this long from the end of its action: rises at once, and sinks slowly."""
+        if delay_ns > self.return_ns:
+            self.return_ns = min(delay_ns, MOST_RETURN_NS)
+        else:
+            self.return_ns -= (self.return_ns - delay_ns) >> RETURN_DECAY
 
     def wake(self, worker: WorkerState, time_ns: int) -> None:
         """Have the worker looked at, then or before."""

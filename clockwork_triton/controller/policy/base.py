@@ -10,7 +10,7 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.replica import Replica
 from clockwork_triton.controller.state import State
-from clockwork_triton.controller.worker_state import WorkerState
+from clockwork_triton.controller.worker_state import Flight, WorkerState
 
 
 class Batch(NamedTuple):
@@ -34,6 +34,8 @@ class Policy(ABC):
     """
 
     name: ClassVar[str]
+    plans_deadlines: ClassVar[bool] = True
+    """Batches are picked so that they make their deadlines; their actions must not start any later."""
     state: State
 
     def bind(self, state: State) -> None:
@@ -43,6 +45,10 @@ class Policy(ABC):
     @abstractmethod
     def queued(self, pending: Pending, now_ns: int) -> None:
         """A request has joined its model's queue."""
+
+    @abstractmethod
+    def turned_away(self, pending: Pending, now_ns: int) -> bool:
+        """A request is refused at its arrival. Whether its model should be loaded for others like it."""
 
     @abstractmethod
     def left(self, model: ModelState, requests: tuple[Pending, ...]) -> None:
@@ -64,6 +70,10 @@ class Policy(ABC):
     @abstractmethod
     def pick(self, worker: WorkerState, start_ns: int, now_ns: int) -> Batch | None:
         """The batch to start at `start_ns` on this worker; None to leave it idle for now."""
+
+    def ended(self, flight: Flight, now_ns: int) -> None:
+        """An INFER has succeeded: a place to learn from that."""
+        return
 
     @abstractmethod
     def wants_loads(self) -> bool:
