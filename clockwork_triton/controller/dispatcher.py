@@ -9,6 +9,7 @@ from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Stage
 from clockwork_triton.controller.policy.base import Batch, Policy
+from clockwork_triton.controller.probes import Probes
 from clockwork_triton.controller.requests import Requests
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.supervision import Supervisor
@@ -35,6 +36,7 @@ class Dispatcher:
         self._requests = requests
         self._turn = 0
         self.calibrator = Calibrator(state, loader, self.fill)
+        Probes(state, self.calibrator)
         state.on_wake = self._woken
 
     def advance(self, now_ns: int) -> None:
@@ -128,13 +130,15 @@ class Dispatcher:
         if start_ns > now_ns + options.schedule_ahead_ns:
             return False
         start_ns = max(start_ns, now_ns + options.lead_ns)
-        batch = self._policy.pick(worker, start_ns, now_ns)
+        delay_ns = worker.starts.bound_ns(now_ns)
+        batch = self._policy.pick(worker, start_ns + delay_ns, now_ns)
         if batch is None:
             return False
-        self._send(batch, start_ns, now_ns)
+        self._send(batch, start_ns, delay_ns, now_ns)
         return True
 
-    def _send(self, batch: Batch, start_ns: int, now_ns: int) -> None:
+    def _send(self, batch: Batch, start_ns: int, delay_ns: int, now_ns: int) -> None:
+        """`delay_ns`: how much later than planned it may well start."""
         state = self._state
         replica, size, requests, dropped = batch
         model, worker = replica.model, replica.worker
@@ -144,7 +148,7 @@ class Dispatcher:
             due_ns = min(due_ns, pending.due_ns)
         latest_ns = FAR
         if due_ns < FAR and self._policy.plans_deadlines:
-            latest_ns = min(start_ns + state.options.window_ns, due_ns - replica.bound_ns[size])
+            latest_ns = min(start_ns + delay_ns + state.options.window_ns, due_ns - replica.bound_ns[size])
         expected_ns = replica.expected_ns[size]
         flight = state.send(
             ActionKind.INFER,
@@ -154,6 +158,7 @@ class Dispatcher:
             size=size,
             batch_size=model.sizes[size],
             requests=requests,
+            start_ns=start_ns,
         )
         worker.exec.add(flight.action.action_id, expected_ns, now_ns + state.options.lead_ns)
         worker.infers += 1

@@ -44,7 +44,7 @@ class Requests:
         if deadline_ns is None:
             due_ns = FAR + request.arrival_ns
         else:
-            due_ns = deadline_ns - state.options.buffer_ns - state.return_ns
+            due_ns = deadline_ns - self._margin_ns(deadline_ns - request.arrival_ns, now_ns)
         pending = Pending(
             request.request_id,
             model,
@@ -63,10 +63,19 @@ class Requests:
         elif self.hopeless(pending, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
             return model if self._policy.turned_away(pending, now_ns) else None
+        elif self._policy.crowded_out(pending, now_ns):
+            state.answer(pending, Outcome.REFUSED, now_ns)
         else:
             self._enqueue(pending, now_ns)
             return model
         return None
+
+    def _margin_ns(self, budget_ns: int, now_ns: int) -> int:
+        """How long before its deadline a request must have run, so that its answer is there in time."""
+        state, options = self._state, self._state.options
+        buffer_ns = max(options.buffer_ns, int(options.buffer_share * budget_ns))
+        most_ns = max(buffer_ns, int(options.margin_share * budget_ns))
+        return min(buffer_ns + state.returns.bound_ns(now_ns), most_ns)
 
     def cancel(self, request_id: int, now_ns: int) -> None:
         pending = self._state.pending.get(request_id)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from clockwork_triton.controller.actions import Action, ActionKind, Outcome
 from clockwork_triton.controller.commands import AnswerRequest, Command, SendAction
+from clockwork_triton.controller.delays import Delays
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
@@ -15,10 +16,6 @@ from clockwork_triton.controller.replica import Replica
 from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.controller.timers import Timers
 from clockwork_triton.controller.worker_state import Flight, WorkerState
-
-# Results that take longer to come back are accidents, not to be planned for.
-MOST_RETURN_NS = 2_000_000
-RETURN_DECAY = 6
 
 
 @dataclass(slots=True)
@@ -47,8 +44,8 @@ class State:
     Sets of workers are written as numbers, one bit each; `slots` says whose bit is whose. `everyone`: all
     of them. `open_mask`: could be given another INFER. `idle_mask`: have none outstanding. `link_mask`: could
     be given a LOAD; `links_watched`: all others will be looked at when they can.
-    `openings`: when workers that nothing waits for open again. `return_ns`: how long results take at most to
-    come back, lately.
+    `openings`: when workers that nothing waits for open again. `returns`: how long results take to come
+    back.
     """
 
     def __init__(self, options: Options) -> None:
@@ -62,11 +59,12 @@ class State:
         self.links_watched = True
         self.openings = Timers()
         self.pending: dict[int, Pending] = {}
-        self.return_ns = 0
+        self.returns = Delays()
         self.timers = Timers()
         self.counters = Counters()
         self.out: list[Command] = []
         self.on_wake: Callable[[WorkerState, int, int], None] = _nothing
+        self.on_refused: Callable[[Pending, int], None] = _no_doubt
         self.everyone = 0
         self._action_id = 0
         self._serial = 0
@@ -118,13 +116,6 @@ class State:
                     found.append(self.slots[low.bit_length() - 1])  # type: ignore[arg-type]
         return found
 
-    def came_back(self, delay_ns: int) -> None:
-        """A result has taken this long from the end of its action: rises at once, and sinks slowly."""
-        if delay_ns > self.return_ns:
-            self.return_ns = min(delay_ns, MOST_RETURN_NS)
-        else:
-            self.return_ns -= (self.return_ns - delay_ns) >> RETURN_DECAY
-
     def wake(self, worker: WorkerState, time_ns: int) -> None:
         """Have the worker looked at, then or before."""
         if time_ns < worker.wake_ns:
@@ -141,6 +132,7 @@ class State:
         size: int = 0,
         batch_size: int = 0,
         requests: tuple[Pending, ...] = (),
+        start_ns: int = 0,
         pages: tuple[int, ...] = (),
     ) -> Flight:
         self._action_id += 1
@@ -157,7 +149,7 @@ class State:
             tuple([pending.request_id for pending in requests]),
             pages,
         )
-        flight = Flight(action, replica, size, requests)
+        flight = Flight(action, replica, size, requests, start_ns)
         worker.flights[action.action_id] = flight
         self.out.append(SendAction(action))
         return flight
@@ -181,6 +173,8 @@ class State:
                 counters.late += 1
         elif outcome is Outcome.REFUSED:
             counters.refused += 1
+            if pending.model.probe_ns is None or now_ns >= pending.model.probe_ns:
+                self.on_refused(pending, now_ns)
         elif outcome is Outcome.CANCELLED:
             counters.cancelled += 1
         elif outcome is Outcome.WORKER_LOST:
@@ -202,4 +196,8 @@ class State:
 
 
 def _nothing(_worker: WorkerState, _time_ns: int, _now_ns: int) -> None:
+    pass
+
+
+def _no_doubt(_pending: Pending, _now_ns: int) -> None:
     pass

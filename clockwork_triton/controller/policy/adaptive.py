@@ -24,6 +24,12 @@ HALF_LIFE_NS = 30_000_000_000
 ACTIVE_NS = 50_000_000
 # Batches are only waited for when the work that comes in, run one by one, would keep devices this busy.
 DEFER_LOAD = 0.9
+# A model has batches enough waiting if its largest batch size is filled so many times.
+ENOUGH = 2
+# How many times the usual bounds of delays a request is kept clear of its deadline where many are refused.
+CAUTION = 3
+# A request is refused at its arrival only if so many workers that hold its model have no time for it.
+POOLED = 8
 # A worker kept free for deadlines is offered to other requests again after this time.
 GAP_RETRY_NS = 50_000_000
 
@@ -69,7 +75,7 @@ class AdaptivePolicy(DeadlinePolicy):
             model = replica.model
             if model.queue.entries[0][1] >= FAR:
                 return self._fill_gap(worker, replica, now_ns)
-            choice = urgent_batch(model.queue, start_ns, model.sizes, replica.bound_ns)
+            choice = urgent_batch(model.queue, start_ns, replica)
             if choice is None:
                 pool.drop(replica)
                 continue
@@ -122,6 +128,20 @@ class AdaptivePolicy(DeadlinePolicy):
             self._slack.note(pending.due_ns - now_ns - pending.model.fastest_ns[pending.size], now_ns)
             self._count_active(pending.model, now_ns)
         super().queued(pending, now_ns)
+
+    def crowded_out(self, pending: Pending, now_ns: int) -> bool:
+        """Where a model has batches enough waiting, one more request that will not be reached in time is no
+        use; what has been seen of delays is allowed for, so that those admitted are not all on the brink."""
+        model = pending.model
+        if pending.due_ns >= FAR or model.queue.rows < ENOUGH * model.sizes[-1] or not model.mask:
+            return False
+        state = self.state
+        for worker in state.some_of(model.mask, POOLED, pending.seq):
+            delay_ns = state.returns.bound_ns(now_ns) + worker.starts.bound_ns(now_ns)
+            wait_ns = self.demand.wait_ns(worker, pending.rank, model.tier, now_ns)
+            if now_ns + wait_ns + model.row_ns * pending.rows + CAUTION * delay_ns <= pending.due_ns:
+                return False
+        return True
 
     def _may_wait(self, worker: WorkerState, model: ModelState, now_ns: int) -> bool:
         """Whether the batch may be held back in the hope of a larger one."""

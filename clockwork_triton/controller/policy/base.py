@@ -59,6 +59,10 @@ class Policy(ABC):
         """The first moment at which a waiting request can no longer be met, if all workers that could serve
         it were idle by then; FAR if it never comes."""
 
+    def crowded_out(self, pending: Pending, now_ns: int) -> bool:
+        """Whether what waits already leaves no time for this request, which has just arrived."""
+        return False
+
     @abstractmethod
     def loaded(self, replica: Replica, now_ns: int) -> None:
         """A model can be used on a worker from now on."""

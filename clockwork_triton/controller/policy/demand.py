@@ -42,6 +42,9 @@ class Demand:
             worker = self._state.one_of(mask)
         fill = model.filled_by(model.queue.rows)
         share_ns = pending.rows * model.typical_ns[fill] // model.sizes[fill]
+        order = (pending.rank, model.tier)
+        least_ns = pending.rows * model.row_ns
+        worker.queued_ns[order] = worker.queued_ns.get(order, 0) + least_ns
         cost_ns = model.typical_ns[pending.size]
         slack = _class_of(pending.due_ns - now_ns)
         start_ns = worker.exec.available(now_ns) + worker.backlog_ns
@@ -52,6 +55,8 @@ class Demand:
         worker.work_ns[slack] = worker.work_ns.get(slack, 0) + cost_ns
         pending.charged = worker
         pending.share_ns = share_ns
+        pending.order = order
+        pending.least_ns = least_ns
         pending.cost_ns = cost_ns
         pending.slack = slack
 
@@ -63,6 +68,7 @@ class Demand:
                 continue
             pending.charged = None
             worker.backlog_ns -= pending.share_ns
+            worker.queued_ns[pending.order] -= pending.least_ns
             work_ns = worker.work_ns
             left_ns = work_ns[pending.slack] - pending.cost_ns
             if left_ns:
@@ -72,6 +78,13 @@ class Demand:
             if pending.unserved:
                 pending.unserved = False
                 pending.model.unserved_ns -= pending.share_ns
+
+    def wait_ns(self, worker: WorkerState, rank: int, tier: int, now_ns: int) -> int:
+        """The least time that passes before the worker could have done what waits for it and goes before a
+        request of this tier: of higher levels everything, of its level what costs no more."""
+        order = (rank, tier)
+        before_ns = sum([queued_ns for each, queued_ns in worker.queued_ns.items() if each <= order])
+        return worker.exec.available(now_ns) - now_ns + before_ns
 
     def overloaded(self, worker: WorkerState, model: ModelState, now_ns: int) -> bool:
         """Whether more work waits for the worker, and for those that share the model with it, than they can

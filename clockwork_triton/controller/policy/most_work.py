@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clockwork_triton.controller.batching import Choice, largest_batch
+from clockwork_triton.controller.batching import Choice, best_batch
 from clockwork_triton.controller.keys import FAR, rank_in
 from clockwork_triton.controller.ready_pool import Entry, ReadyPool
 from clockwork_triton.controller.replica import Replica
@@ -22,7 +22,7 @@ Candidate = tuple[Replica, Choice]
 def ripe_ns(replica: Replica, choice: Choice) -> int:
     """From when on a larger batch could not meet the deadline of its most urgent request."""
     bounds_ns = replica.bound_ns
-    if choice.size + 1 == len(bounds_ns):
+    if choice.size + 1 == len(bounds_ns) or replica.slow[choice.size + 1]:
         return 0
     due_ns = replica.model.queue.entries[choice.first][1]
     return due_ns - bounds_ns[choice.size + 1]
@@ -44,7 +44,7 @@ class MostWork:
         if found is not None:
             replica, choice = found
             self._rows = MEMORY * self._rows + replica.model.sizes[choice.size]
-            self._time_ns = MEMORY * self._time_ns + replica.bound_ns[choice.size]
+            self._time_ns = MEMORY * self._time_ns + replica.expected_ns[choice.size]
         return found
 
     def _best(self, pool: ReadyPool, tops: Sequence[Entry], start_ns: int) -> Candidate | None:
@@ -59,7 +59,7 @@ class MostWork:
                 continue
             for candidate in _candidates(pool, top.model.tier, rank, start_ns):
                 replica, choice = candidate
-                rate = replica.model.sizes[choice.size] / replica.bound_ns[choice.size]
+                rate = replica.rate(choice.size)
                 if ripe_ns(replica, choice) > start_ns:
                     if rate > growing_rate:
                         growing, growing_rate = candidate, rate
@@ -79,7 +79,7 @@ def _candidates(pool: ReadyPool, tier: int, rank: int, start_ns: int) -> list[Ca
         model = replica.model
         if not model.queue.entries or model.queue.entries[0][1] >= FAR:
             continue
-        choice = largest_batch(model.queue, start_ns, model.sizes, replica.bound_ns)
+        choice = best_batch(model.queue, start_ns, replica)
         if choice is None:
             pool.drop(replica)
         else:
