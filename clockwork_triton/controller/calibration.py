@@ -20,6 +20,8 @@ from clockwork_triton.controller.worker_state import Flight, WorkerState
 RETRIES = 10
 # How long to wait before looking for room again.
 ROOM_RETRY_NS = 10_000_000
+# No probe begins while there are so many others, or calibrations.
+MOST_JOBS = 16
 # A duration of at least this part of a rough estimate confirms it.
 CONFIRMED = 0.9
 
@@ -75,10 +77,9 @@ class Calibrator:
         self._jobs.append(job)
         self._assign(now_ns)
 
-    @property
-    def probing(self) -> int:
-        """How many models are being measured again."""
-        return sum(job.probe for job in self._jobs)
+    def may_probe(self, model: ModelState) -> bool:
+        """Whether the model may be measured again: it is not being measured, and not too many others are."""
+        return len(self._jobs) < MOST_JOBS and all(job.model is not model for job in self._jobs)
 
     def probe(self, replica: Replica, bounds_ns: Mapping[int, int], now_ns: int) -> None:
         """Measures these batch sizes again, which are thought to take that long."""
@@ -189,13 +190,13 @@ class Calibrator:
             flight = self._loader.load(replica, now_ns, idle_only=True)
             if flight is None:
                 self._state.timers.at(now_ns + ROOM_RETRY_NS, self._retry, worker)
+        elif replica.residency is Residency.RESIDENT and len(job.load_ns) >= job.asked.loads:
+            flight = self._infer(job, replica, now_ns)
         elif replica.residency is Residency.LOADING or replica.in_flight:
             self._state.timers.at(now_ns + ROOM_RETRY_NS, self._retry, worker)
             return None
-        elif len(job.load_ns) < job.asked.loads:
-            flight = self._loader.unload(replica, now_ns)
         else:
-            flight = self._infer(job, replica, now_ns)
+            flight = self._loader.unload(replica, now_ns)
         if flight is not None:
             flight.calibration = job
         return flight

@@ -14,8 +14,6 @@ from clockwork_triton.controller.state import State
 PLAUSIBLE = 0.1
 # The longest time between two probes of a model.
 RAREST_NS = 512 * PROBE_GAP_NS
-# How many models are probed at a time.
-TOGETHER = 16
 
 
 class Probes:
@@ -33,11 +31,11 @@ class Probes:
 
     def _refused(self, pending: Pending, now_ns: int) -> None:
         model = pending.model
-        if self._calibrator.probing >= TOGETHER or model.retired:
+        if model.retired or not self._calibrator.may_probe(model):
             return
         first = model.probe_ns is None
         model.probe_ns = now_ns + model.probe_gap_ns
-        doubted = None if first else self._doubted(pending)
+        doubted = None if first else self._doubted(pending, now_ns)
         if doubted is None:
             model.probe_gap_ns = PROBE_GAP_NS
             return
@@ -45,7 +43,7 @@ class Probes:
         replica, bounds_ns = doubted
         self._calibrator.probe(replica, bounds_ns, now_ns)
 
-    def _doubted(self, pending: Pending) -> tuple[Replica, Mapping[int, int]] | None:
+    def _doubted(self, pending: Pending, now_ns: int) -> tuple[Replica, Mapping[int, int]] | None:
         """A replica and the durations, by batch size, for want of which requests may have been refused."""
         model = pending.model
         replica = self._replica(model)
@@ -55,12 +53,13 @@ class Probes:
         bounds_ns = replica.bound_ns
         if budget_ns < PLAUSIBLE * bounds_ns[pending.size]:
             return None
-        sizes = [size for size in range(1, len(model.sizes)) if replica.slow[size]]
-        if bounds_ns[pending.size] > budget_ns and pending.size not in sizes:
-            sizes.append(pending.size)
-        if not sizes:
-            return None
-        return replica, {model.sizes[size]: bounds_ns[size] for size in sizes}
+        doubted = {
+            model.sizes[size]: bounds_ns[size]
+            for size in range(len(model.sizes))
+            if 2 * (now_ns - replica.ran_ns[size]) > PROBE_GAP_NS
+            and (replica.doubtful(size) or (size == pending.size and bounds_ns[size] > budget_ns))
+        }
+        return (replica, doubted) if doubted else None
 
     def _replica(self, model: ModelState) -> Replica | None:
         """One of those resident, another each time; else on a worker that could load it."""

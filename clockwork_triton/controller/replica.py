@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from clockwork_triton.controller.estimates import DurationEstimate
-from clockwork_triton.controller.keys import NEVER
+from clockwork_triton.controller.keys import FAR, NEVER
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.page_arena import Place
 from clockwork_triton.controller.specs import Estimate
@@ -28,8 +28,9 @@ class Residency(IntEnum):
 class Replica:
     """`epoch` counts LOADs and tells the results of one stay from another's. `owed_until`: the model's
     `departed` at which what it was loaded for has left the queue. `held`: under calibration, not to be
-    unloaded. `ready`: it can be used. `slow`, by size: it does clearly fewer rows in the same time than a
-    smaller size. `pooled_key`, `regret`: its entries in the orders of the worker."""
+    unloaded. `ready`: it can be used. `ran_ns`, by size: when it was last measured. `slow`,
+    by size: it does clearly fewer rows in the same time than a smaller size. `pooled_key`, `regret`: its
+    entries in the orders of the worker."""
 
     __slots__ = (
         "bound_ns",
@@ -43,6 +44,7 @@ class Replica:
         "owed_until",
         "place",
         "pooled_key",
+        "ran_ns",
         "ready",
         "regret",
         "residency",
@@ -70,6 +72,7 @@ class Replica:
         self.infer: list[DurationEstimate] = []
         self.bound_ns: list[int] = []
         self.expected_ns: list[int] = []
+        self.ran_ns: list[int] = []
         self.slow: list[bool] = []
 
     def renew(self, estimate: Estimate, sizes: tuple[int, ...]) -> None:
@@ -78,12 +81,14 @@ class Replica:
         self.infer = [DurationEstimate(estimate.infer_ns[size]) for size in sizes]
         self.bound_ns = [estimate.infer_ns[size] for size in sizes]
         self.expected_ns = list(self.bound_ns)
+        self.ran_ns = [-FAR] * len(sizes)
         self.slow = [False] * len(sizes)
         if self.model.sizes == sizes:
             self._find_slow()
 
-    def ran(self, size: int, measured_ns: int) -> None:
+    def ran(self, size: int, measured_ns: int, now_ns: int) -> None:
         """Learns from an INFER of this batch size (an index)."""
+        self.ran_ns[size] = now_ns
         duration = self.infer[size]
         duration.add(measured_ns)
         if duration.expected_ns != self.expected_ns[size]:
@@ -98,6 +103,12 @@ class Replica:
     def rate(self, size: int) -> float:
         """Rows a nanosecond of a full batch of this size (an index)."""
         return self.model.sizes[size] / self.expected_ns[size]
+
+    def doubtful(self, size: int) -> bool:
+        """Whether it may be slow only by its bound: it would do fewer rows in the same time than a smaller
+        size usually does."""
+        best = max([self.rate(smaller) for smaller in range(size)], default=0.0)
+        return self.model.sizes[size] < SLOW * best * self.bound_ns[size]
 
     def _find_slow(self) -> None:
         best = 0.0

@@ -93,7 +93,7 @@ class Results:
                 worker.starts.add(max(0, result.begin_ns - flight.start_ns), now_ns)
             sizes = replica.model.sizes
             if flight.size < len(sizes) and sizes[flight.size] == flight.action.batch_size:
-                replica.ran(flight.size, max(1, result.end_ns - result.begin_ns))
+                replica.ran(flight.size, max(1, result.end_ns - result.begin_ns), now_ns)
             self._policy.ended(flight, now_ns)
             for pending in flight.requests:
                 if pending.stage is Stage.DISPATCHED:
