@@ -7,16 +7,14 @@ import gc
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from clockwork_triton.commands.simulation_argument import add_experiment, choices_of, study_of
+from clockwork_triton.commands.simulation_argument import add_experiment, replay_of, study_of
 from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.simulation.capacity import Capacity, Trial
 from clockwork_triton.simulation.experiment import Experiment
-from clockwork_triton.simulation.replay import read_logs
 from clockwork_triton.simulation.toml_table import ExperimentError
 
 
@@ -79,9 +77,7 @@ def _experiment(args: argparse.Namespace) -> Experiment:
         if len(study.runs) != 1:
             raise ExperimentError(f"'{study.name}' is several experiments; give a TOML file of one")
         return study.runs[0][1]
-    choices = choices_of(args)
-    experiment, _ = read_logs(args.replay, args.actions, args.pages, overlaps=args.overlaps)
-    return replace(experiment, devices=choices.devices or 1, seed=choices.seed)
+    return replay_of(args)[0]
 
 
 def _line(trial: Trial) -> str:

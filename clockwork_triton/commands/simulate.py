@@ -7,7 +7,6 @@ import gc
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from clockwork_triton.commands.simulation_argument import add_experiment, choices_of, study_of
+from clockwork_triton.commands.simulation_argument import add_experiment, replay_of, study_of
 from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.simulation.experiment import Experiment, Runner
 from clockwork_triton.simulation.plot import plot
-from clockwork_triton.simulation.replay import Measured, read_logs
+from clockwork_triton.simulation.replay import Measured
 from clockwork_triton.simulation.report import report
 from clockwork_triton.simulation.studies import Study
 from clockwork_triton.simulation.toml_table import ExperimentError
@@ -73,9 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _study(args: argparse.Namespace) -> tuple[Study, Measured | None]:
     if args.replay is None:
         return study_of(args), None
-    experiment, measured = read_logs(args.replay, args.actions, args.pages, overlaps=args.overlaps)
-    choices = choices_of(args)
-    experiment = replace(experiment, devices=choices.devices or 1, seed=choices.seed)
+    experiment, measured = replay_of(args)
     return Study(experiment.name, experiment.about, "", [("", experiment)]), measured
 
 

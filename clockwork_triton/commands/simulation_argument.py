@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from clockwork_triton.flag_values import count
+from clockwork_triton.simulation.experiment import Experiment
 from clockwork_triton.simulation.experiment_file import read_experiment
+from clockwork_triton.simulation.replay import Measured, read_logs
 from clockwork_triton.simulation.studies import STUDIES, Choices, Study
 from clockwork_triton.simulation.toml_table import ExperimentError
 from clockwork_triton.simulation.traces import read_maf1
+from clockwork_triton.simulation.workloads import with_slo
 from clockwork_triton.simulation.zoo import V100_PAGES
 
+MS = 1_000_000
 SECOND = 1_000_000_000
 
 
@@ -31,6 +35,7 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overlaps", action="store_true", help="the device of a replay runs LOADs beside INFERs"
     )
+    parser.add_argument("--slo-ms", type=float, metavar="MS", help="for a replay: of all requests")
     parser.add_argument("--devices", type=count, metavar="N", help="default: the experiment's")
     parser.add_argument("--seed", type=int, default=None, help="default: the experiment's, or 0")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="of each run, on the virtual clock")
@@ -50,8 +55,27 @@ def choices_of(args: argparse.Namespace) -> Choices:
 
 
 def study_of(args: argparse.Namespace) -> Study:
-    """ExperimentError if there is no such experiment."""
+    """ExperimentError if there is no such experiment, or it would end before it begins to count."""
+    study = _study(args, choices_of(args))
+    for _, experiment in study.runs:
+        if experiment.duration_ns <= experiment.warm_up_ns:
+            raise ExperimentError(
+                f"'{study.name}' must last longer than its {experiment.warm_up_ns / SECOND:g} s to warm up"
+            )
+    return study
+
+
+def replay_of(args: argparse.Namespace) -> tuple[Experiment, Measured]:
+    """The traffic of `--replay` with what is chosen beside it. ExperimentError if the logs make no sense."""
     choices = choices_of(args)
+    experiment, measured = read_logs(args.replay, args.actions, args.pages, overlaps=args.overlaps)
+    if args.slo_ms is not None:
+        loads = [with_slo(load, round(args.slo_ms * MS)) for load in experiment.workloads]
+        experiment = replace(experiment, workloads=loads)
+    return replace(experiment, devices=choices.devices or 1, seed=choices.seed), measured
+
+
+def _study(args: argparse.Namespace, choices: Choices) -> Study:
     if args.experiment in STUDIES:
         return STUDIES[args.experiment](choices)
     path = Path(args.experiment)

@@ -12,6 +12,8 @@ MS = 1_000_000
 # The lowest SLO is found to this precision.
 PRECISION = 0.02
 MOST_DEVICES = 4096
+# No number of devices is enough if doubling it so many times has brought nothing.
+FUTILE = 2
 MOST_SLO_NS = 600_000_000_000
 
 
@@ -40,18 +42,20 @@ class Capacity:
         """The fewest devices on which this part of the requests is answered in time; None if there is no
         such number."""
 
-        def enough(devices: int) -> bool:
+        def attained(devices: int) -> float:
             return self._try(self._experiment.with_devices(devices), None)
 
-        most = 1
-        while not enough(most):
-            most *= 2
-            if most > MOST_DEVICES:
+        most, before, idle = 1, -1.0, 0
+        while (reached := attained(most)) < self._attainment:
+            idle = idle + 1 if reached <= before else 0
+            if most >= MOST_DEVICES or idle >= FUTILE:
                 return None
+            most, before = 2 * most, reached
         least = most // 2
         while most - least > 1:
             middle = (least + most) // 2
-            least, most = (least, middle) if enough(middle) else (middle, most)
+            enough = attained(middle) >= self._attainment
+            least, most = (least, middle) if enough else (middle, most)
         return most
 
     def lowest_slo_ns(self) -> int | None:
@@ -60,7 +64,7 @@ class Capacity:
 
         def enough(slo_ns: int) -> bool:
             workloads: list[Workload] = [with_slo(load, slo_ns) for load in self._experiment.workloads]
-            return self._try(replace(self._experiment, workloads=workloads), slo_ns)
+            return self._try(replace(self._experiment, workloads=workloads), slo_ns) >= self._attainment
 
         most = MS
         while not enough(most):
@@ -73,10 +77,11 @@ class Capacity:
             least, most = (least, middle) if enough(middle) else (middle, most)
         return most
 
-    def _try(self, experiment: Experiment, slo_ns: int | None) -> bool:
+    def _try(self, experiment: Experiment, slo_ns: int | None) -> float:
+        """The part of the requests that is answered in time."""
         recorder = self._runner.run(experiment).recorder
         offered = sum(counts.offered for counts in recorder.models.values())
         in_time = sum(counts.in_time for counts in recorder.models.values())
         attainment = in_time / offered if offered else 1.0
         self._tried(Trial(experiment.devices, slo_ns, attainment))
-        return attainment >= self._attainment
+        return attainment

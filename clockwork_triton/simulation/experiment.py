@@ -96,7 +96,8 @@ class Runner:
     policy: str
     progress: Progress | None = field(default=None)
 
-    def run(self, experiment: Experiment) -> Run:
+    def run(self, experiment: Experiment, recorder: Recorder | None = None) -> Run:
+        """`recorder`: where what happens is counted, if it is to be seen beyond that."""
         estimates = {index: model.estimate for index, model in enumerate(experiment.models)}
         # Each device is a kind of its own only where models have to be put on each of them beforehand.
         kinds = [f"v100-{n}" if experiment.resident else "v100" for n in range(experiment.devices)]
@@ -112,7 +113,7 @@ class Runner:
             )
             for n, kind in enumerate(kinds)
         ]
-        recorder = Recorder(experiment.series_step_ns)
+        recorder = recorder or Recorder(experiment.series_step_ns)
         controller = Controller(POLICIES[self.policy](), experiment.options)
         simulation = Simulation(
             controller, devices, specs, recorder, network=experiment.network, seed=experiment.seed

@@ -179,7 +179,7 @@ class Simulation:
 
     def _result(self, subject: tuple[Action, ActionResult]) -> None:
         action, result = subject
-        self._recorder.ended(action, result)
+        self._recorder.ended(action, result, self.now_ns)
         self._handle(ResultArrived(result))
 
     def _wake(self, time_ns: int) -> None:

@@ -32,6 +32,7 @@ class Recorder:
         self._counted_from_ns = 0
         self.models: dict[int, ModelCounts] = {}
         self.latencies_ns = array("q")
+        self.refusals_ns = array("q")
         self.batches: Counter[int] = Counter()
         self.loads = 0
         self.unloads = 0
@@ -74,6 +75,7 @@ class Recorder:
                 row[2] += 1
         elif outcome is Outcome.REFUSED:
             counts.refused += 1
+            self.refusals_ns.append(now_ns - request.arrival_ns)
             row[3] += 1
         else:
             counts.other += 1
@@ -86,7 +88,8 @@ class Recorder:
         else:
             self.unloads += 1
 
-    def ended(self, action: Action, result: ActionResult) -> None:
+    def ended(self, action: Action, result: ActionResult, now_ns: int) -> None:
+        """The result is known at `now_ns`."""
         if result.status is not Status.OK:
             self.refused_actions += 1
         elif action.kind is ActionKind.INFER:

@@ -44,6 +44,7 @@ def report(run: Run) -> dict[str, Any]:
         "warm_up_s": experiment.warm_up_ns / SECOND,
         **_counts(total, seconds),
         "latency_ms": _percentiles(recorder.latencies_ns),
+        "refusal_ms": _percentiles(recorder.refusals_ns),
         "batches": {str(size): count for size, count in sorted(recorder.batches.items())},
         "loads": recorder.loads,
         "unloads": recorder.unloads,

@@ -10,7 +10,7 @@ from clockwork_triton.controller.options import Options
 from clockwork_triton.simulation.experiment import SECOND, Experiment, SimulatedModel, zoo_models
 from clockwork_triton.simulation.loop import Network
 from clockwork_triton.simulation.noise import Noise
-from clockwork_triton.simulation.traces import Counts, Maf1Replay, synthesise_maf1
+from clockwork_triton.simulation.traces import MINUTE_NS, MINUTES_PER_DAY, Counts, Maf1Replay, synthesise_maf1
 from clockwork_triton.simulation.workloads import (
     ClosedLoop,
     FixedSlo,
@@ -27,6 +27,7 @@ UNIT_NS = 2_900_000
 RAMP_STEPS = 10
 RAMP_FACTOR = 1.5
 FUNCTIONS = 20_000
+AZURE_NS = 600 * SECOND
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,15 @@ def azure(choices: Choices) -> Study:
     models = zoo_mix(4026, choices.seed)
     counts = choices.counts
     if counts is None:
-        counts = synthesise_maf1(FUNCTIONS, choices.seed)
+        minutes = -(-(choices.duration_ns or AZURE_NS) // MINUTE_NS)
+        counts = synthesise_maf1(FUNCTIONS, choices.seed, min(minutes, MINUTES_PER_DAY))
     load = Maf1Replay(counts, range(len(models)), 9638, FixedSlo(100 * MS))
-    return Study("azure", _about(azure), "", [("", _experiment("azure", models, [load], choices, 6, 600))])
+    return Study(
+        "azure",
+        _about(azure),
+        "",
+        [("", _experiment("azure", models, [load], choices, 6, AZURE_NS // SECOND))],
+    )
 
 
 def scale(choices: Choices) -> Study:
