@@ -95,6 +95,9 @@ class DeadlinePolicy(Policy):
     def left(self, model: ModelState, requests: tuple[Pending, ...]) -> None:
         self.demand.release(requests)
         self.rekey(model)
+        if model.mask and model.key < model.pooled_key:
+            # Those that have left may have kept the others from being served.
+            self._put_forward(model)
 
     def hopeless_ns(self, pending: Pending) -> int:
         due_ns = pending.due_ns
