@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "profile": ("profile", "measure a model on a device"),
     "simulate": ("simulate", "run the controller on a virtual clock"),
     "capacity": ("capacity", "find what a given traffic needs"),
+    "bench": ("bench", "load a server and say what it made of it"),
 }
 
 
