@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ExecutionError, ServerError
 from clockwork_triton.frontend.execution import Execution, Surroundings
 from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.prepared import PreparedModel, PreparedModels
 from clockwork_triton.frontend.request import InferRequest, InferResponse
 from clockwork_triton.frontend.response_cache import ResponseCache
+from clockwork_triton.frontend.slo import BEHIND_NS, deadline, overdue
 from clockwork_triton.inference import InferenceEngine
 from clockwork_triton.repository.index import ModelIndex
 from clockwork_triton.repository.model import IndexEntry, State
 from clockwork_triton.telemetry.stages import Stages
-from clockwork_triton.telemetry.statistics import Statistics
+from clockwork_triton.telemetry.statistics import Failure, Statistics
 from clockwork_triton.telemetry.trace_settings import TraceSettings, parse_changes
 
 SHUTTING_DOWN = "GRPC server is shutting down and has stopped accepting new requests."
@@ -135,16 +136,19 @@ class DataPlane:
         done: Callable[[InferResponse | ServerError], None],
         arrival_ns: int,
         transport_deadline_ns: int | None = None,
+        timeout_us: Callable[[], int] = lambda: 0,
     ) -> Execution:
         """Checks a request, has it run, and counts what becomes of it.
 
         `decode` makes the request out of the protocol's message; it is called after the lookup because an
         unknown model comes before any other fault. `done` may be called before this returns; it is not called
-        where this raises. `stages` is filled in on the way.
+        where this raises. `stages` is filled in on the way. `timeout_us()`: what `decode` would say of that.
         """
         if not self._accepting:
             raise ServerError(Code.UNAVAILABLE, SHUTTING_DOWN)
         model = self._models.lookup(name, version)
+        if self.clock() - arrival_ns > BEHIND_NS:
+            self._refuse_overdue(model, arrival_ns, timeout_us(), transport_deadline_ns)
         trace = self._tracer.sample(name) if self._tracer.active else None
         execution = Execution(self._around, model, arrival_ns, stages, trace, done)
         model.pending += 1
@@ -153,6 +157,16 @@ class DataPlane:
         self._in_flight += 1
         execution.begin(decode, transport_deadline_ns)
         return execution
+
+    def _refuse_overdue(
+        self, model: PreparedModel, arrival_ns: int, timeout_us: int, transport_deadline_ns: int | None
+    ) -> None:
+        """Where too much has come, refusing must cost a fraction of answering: before anything is decoded."""
+        now = self.clock()
+        ends = deadline(arrival_ns, timeout_us, transport_deadline_ns, None)
+        if ends is not None and overdue(arrival_ns, ends, now):
+            model.statistics.failed(Failure.REJECTED, now, arrival_ns)
+            raise ExecutionError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
 
     def _ended(self, execution: Execution) -> None:
         execution.model.pending -= 1
