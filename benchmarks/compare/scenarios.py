@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.compare import measure, models
@@ -182,7 +183,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "many": many,
 }
 REPOSITORIES: Mapping[str, Callable[[Path], None]] = {
-    **{name: lambda path, name=name: models.write_single(name, path) for name in models.SINGLE},
+    **{name: partial(models.write_single, name) for name in ("tiny", "squeezenet", "resnet50")},
     "eight": models.write_eight,
     "many": lambda path: models.write_many(path, MANY),
 }
