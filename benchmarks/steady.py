@@ -36,8 +36,8 @@ from clockwork_triton.bench.summary import percentiles_ms
 INTRODUCTION = """# Does it stay as it is?
 
 Written by `python -m benchmarks.steady`. Requests come evenly spaced, at half of what one waiting client
-gets. Added latency is what a client waits beyond the INFER that answered it, request by request: the nth request
-belongs to the nth INFER of the action log. Memory is that of all of the server's processes.
+gets. Added latency is what a client waits beyond the INFER that answered it, request by request: the nth
+request belongs to the nth INFER of the action log. Memory is that of all of the server's processes.
 """
 MINUTE_NS = 60_000_000_000
 GROWTH_MB = 8.0
