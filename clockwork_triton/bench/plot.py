@@ -25,9 +25,8 @@ def plot(title: str, summary: Summary, slo_ms: float | None, path: Path) -> None
             rates.stairs(counts, edges, label=label)
     rates.set(title=title, ylabel="requests a second", ylim=(0, None))
     rates.legend()
-    latencies.plot(
-        [each + 0.5 for each in at], [second.p99_ms for second in summary.seconds], label="p99 of answers"
-    )
+    p99_ms = [second.p99_ms for second in summary.seconds]
+    latencies.plot([each + 0.5 for each in at], p99_ms, label="p99 of answers")
     if slo_ms is not None:
         latencies.axhline(slo_ms, color="black", linestyle="dashed", label="SLO")
     latencies.set(xlabel="s", ylabel="ms", ylim=(0, None))
