@@ -17,6 +17,7 @@ from benchmarks.serving import many_models
 OURS = "clockwork_triton"
 HTTP2 = "--grpc-transport=http2"
 TWO = "--device=cpu:0,cpu:1"
+SHARED_MEMORY = ("--shared-memory", "system", "--output-shared-memory-size", "8192")
 SLO_MS = 100
 MANY, FIT = 40, 10
 
@@ -51,15 +52,17 @@ def closed(
                 for concurrency in concurrencies:
                     for server, contender in running:
                         entry = {"server": server.name, "round": number, "concurrency": concurrency}
-                        made = [
-                            measure.perf(server, model, concurrency, settings.scratch),
-                            measure.closed(server, model, concurrency, settings.seconds, settings.scratch),
+                        works = [
+                            partial(measure.perf, server, model, concurrency, settings.scratch),
+                            partial(
+                                measure.closed, server, model, concurrency, settings.seconds, settings.scratch
+                            ),
                         ]
                         if shared and contender.kind in ("ours", "triton"):
-                            flags = ("--shared-memory", "system", "--output-shared-memory-size", "8192")
-                            made.append(measure.perf(server, model, concurrency, settings.scratch, *flags))
-                        samples += [entry | sample for sample in made]
-                        _tell(samples[-len(made) :])
+                            works.append(partial(works[0], *SHARED_MEMORY))
+                        for work in works:
+                            samples.append(entry | measure.quietly([each for each, _ in running], work))
+                            _tell(samples[-1:])
         return samples
 
     return run
@@ -111,15 +114,13 @@ def _overload(
         for number in range(settings.rounds):
             for factor in settings.factors:
                 for server, _ in running:
-                    workload = _workload(arrivals, factor * capacity, number)
-                    sample = measure.overload(
-                        server, settings.scratch, settings.seconds, SLO_MS, *workload, *popularity
+                    workload = (*_workload(arrivals, factor * capacity, number), *popularity)
+                    work = partial(
+                        measure.overload, server, settings.scratch, settings.seconds, SLO_MS, workload
                     )
                     entry = {"server": server.name, "round": number, "factor": factor}
-                    samples.append(entry | sample)
+                    samples.append(entry | measure.quietly([each for each, _ in running], work))
                     _tell(samples[-1:])
-                    with contextlib.suppress(measure.MeasurementError):
-                        measure.settle(server, settings.scratch)
     return samples
 
 
