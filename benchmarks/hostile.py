@@ -34,9 +34,9 @@ COLUMNS = (
     *("attack", "connections", "good calls", "p50 ms", "p99 ms", "max ms"),
     *("memory before MB", "first half", "second half", "fine"),
 )
-INTRODUCTION = """Written by `python -m benchmarks.hostile`. Four connections of one kind do to the HTTP/2 transport
-what no client should; when they are thrown out they come again. A good client makes its calls
-meanwhile, ten at a time: every one of them was answered, or this page would not have been written. Fine: the
+INTRODUCTION = """Written by `python -m benchmarks.hostile`. Four connections of one kind do to the HTTP/2
+transport what no client should; when they are thrown out they come again. A good client makes its calls
+meanwhile, ten in a row: every one of them was answered, or this page would not have been written. Fine: the
 server's memory stayed in bounds, and was in the second half of the attack what it was in the first.
 """
 
