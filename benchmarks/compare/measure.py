@@ -94,13 +94,18 @@ def write_input_data(server: Running, model: str, path: Path) -> None:
 
 
 def overload(
-    server: Running, scratch: Path, seconds: float, slo_ms: float, workload: Sequence[str]
+    server: Running,
+    models: Sequence[str],
+    scratch: Path,
+    seconds: float,
+    slo_ms: float,
+    workload: Sequence[str],
 ) -> Sample:
-    """Every model, by a clock; then waits until the server has dealt with what it was left with."""
+    """By a clock; then waits until the server has dealt with what it was left with."""
     times = ("--slo-ms", str(slo_ms), "--seconds", str(seconds), "--patience-s", "2")
     try:
-        found = bench(server, scratch, *workload, *times)
-        bench(server, scratch, "--concurrency", "1", "--seconds", "0.2", "--warmup-s", "0")
+        found = bench(server, scratch, *models, *workload, *times)
+        bench(server, scratch, *models, "--concurrency", "1", "--seconds", "0.2", "--warmup-s", "0")
     except MeasurementError as error:
         return {"error": str(error)}
     total = found["total"]

@@ -105,8 +105,9 @@ def _overload(
     popularity: Sequence[str],
 ) -> list[Sample]:
     samples: list[Sample] = []
+    names = sorted(path.name for path in repository.iterdir())
     with _all(contenders, repository, settings) as running:
-        capacities = {server.name: _capacity(server, settings) for server, _ in running}
+        capacities = {server.name: _capacity(server, names, settings) for server, _ in running}
         memory = {server.name: server.resident_mb() for server, _ in running}
         capacity = settings.capacity or max(capacities.values())
         samples.append({"capacity": capacity, "capacities": capacities, "memory_mb": memory})
@@ -115,9 +116,8 @@ def _overload(
             for factor in settings.factors:
                 for server, _ in running:
                     workload = (*_workload(arrivals, factor * capacity, number), *popularity)
-                    work = partial(
-                        measure.overload, server, settings.scratch, settings.seconds, SLO_MS, workload
-                    )
+                    times = (settings.scratch, settings.seconds, SLO_MS)
+                    work = partial(measure.overload, server, names, *times, workload)
                     entry = {"server": server.name, "round": number, "factor": factor}
                     samples.append(entry | measure.quietly([each for each, _ in running], work))
                     _tell(samples[-1:])
@@ -133,9 +133,9 @@ def _workload(arrivals: str, rate: float, seed: int) -> tuple[str, ...]:
     return (*shape, "--seed", str(seed))
 
 
-def _capacity(server: Running, settings: Settings) -> float:
+def _capacity(server: Running, names: Sequence[str], settings: Settings) -> float:
     """Answers a second to two clients of every model that wait."""
-    found = measure.bench(server, settings.scratch, "--concurrency", "2", "--seconds", "4")
+    found = measure.bench(server, settings.scratch, *names, "--concurrency", "2", "--seconds", "4")
     return float(found["total"]["goodput_per_s"])
 
 

@@ -38,7 +38,7 @@ def test_both_kinds_of_measurement_on_a_server(tmp_path: Path) -> None:
         assert closed["tool"] == "bench"
         assert closed["rps"] > 0
         assert closed["cpu_us"] > 0
-        overload = measure.overload(server, tmp_path, 0.2, 5000, ("--rate", "100"))
+        overload = measure.overload(server, ["good", "bad"], tmp_path, 0.2, 5000, ("--rate", "100"))
         assert overload["refused"] > 0
         assert overload["good"] + overload["refused"] == overload["sent"]
         with pytest.raises(measure.MeasurementError, match="Request timeout expired"):
