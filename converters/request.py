@@ -22,7 +22,9 @@ class ConversionRequest:
     `max_batch_size` 0: the first dimension is not a batch, shapes are literal. `shapes`: by input name, the
     full shape where the file leaves dimensions open (without the batch dimension for a model that batches).
     `inputs` and `outputs`: the order of tensors in the manifest; empty: the file's. `target`: "cpu" or
-    "cuda"; `arch` "" means this machine's (an LLVM -mcpu, or sm_XX).
+    "cuda"; `arch` "" means this machine's (an LLVM -mcpu, or sm_XX). `precision`, on a GPU: products of
+    "fp32", of "tf32" (FP32 inputs of which products take ten bits of fraction) or of "fp16", always summed
+    in FP32.
     """
 
     onnx: Path
@@ -36,6 +38,7 @@ class ConversionRequest:
     arch: str = ""
     threads: int = 1
     tune: str = "off"
+    precision: str = "tf32"
 
 
 @dataclass(frozen=True)

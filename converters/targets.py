@@ -27,11 +27,18 @@ def resolve(request: ConversionRequest) -> Any:
     raise ConversionError(f"unknown target '{request.target}': expected cpu or cuda")
 
 
+def gpu_arch(target: Any) -> str:
+    """The architecture of the device code for a `tvm.target.Target`; empty for a CPU."""
+    return str(target.attrs["arch"]) if target.kind.name == "cuda" else ""
+
+
 def cpu_features(target: Any) -> tuple[str, ...]:
-    """What a CPU has to have to run what is compiled for a `tvm.target.Target`."""
+    """What a CPU has to have to run what is compiled for a `tvm.target.Target`. Device code needs nothing."""
     from tvm.target import codegen
 
-    return from_llvm([str(name) for name in codegen.llvm_get_cpu_features(target.host or target)])
+    if target.kind.name == "cuda":
+        return ()
+    return from_llvm([str(name) for name in codegen.llvm_get_cpu_features(target)])
 
 
 def _gpu_arch() -> str:
@@ -50,7 +57,7 @@ def fingerprint(request: ConversionRequest) -> str:
     features, so their hash determines it.
     """
     named = f"{request.target}:{request.arch}:{request.threads}"
-    if request.arch and request.target == "cpu":
+    if request.arch:
         return named
     fields = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
     lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
