@@ -62,7 +62,8 @@ class Worker:
 
     def _parts(self) -> list[Executor | Finisher | Registrar]:
         executors = {id(executor): executor for executor in (self._infer, self._load)}
-        return [*executors.values(), self._finisher, self._registrar]
+        finisher = [self._finisher] if self._device.overlaps else []
+        return [*executors.values(), *finisher, self._registrar]
 
     def _accept(self, envelope: Envelope, received_ns: int) -> bool:
         """Hands a message on; False if it is the last."""
