@@ -9,7 +9,7 @@ from clockwork_triton.frontend.delivery import deliver
 from clockwork_triton.frontend.prepared import PreparedModel
 from clockwork_triton.frontend.request import InferRequest, InferResponse
 from clockwork_triton.frontend.response_cache import Outputs, ResponseCache, key_of
-from clockwork_triton.frontend.slo import deadline
+from clockwork_triton.frontend.slo import deadline, overdue
 from clockwork_triton.frontend.splitting import infer_in_parts
 from clockwork_triton.frontend.traced import trace_answer, trace_request
 from clockwork_triton.frontend.validation import CheckedRequest
@@ -74,7 +74,7 @@ class Execution:
         level = model.queue.level(request.priority)
         policy = model.queue.by_level[level]
         ends = deadline(arrival_ns, request.timeout_us, transport_deadline_ns, policy.budget_ns)
-        if ends is not None and ends <= self._clock():
+        if ends is not None and overdue(arrival_ns, ends, self._clock()):
             raise ExecutionError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
         model_id = model.served.model_id
         if policy.most_queued and self._engine.queued(model_id, level) >= policy.most_queued:
