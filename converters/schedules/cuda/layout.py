@@ -210,9 +210,9 @@ class _Layouts(Builder):
         shape = node.output.shape
         if not any(self.is_last(x) and x.shape == shape for x in node.inputs):
             return False
-        return self._emit_last(node, node.op, [self._broadcast(x, len(shape)) for x in node.inputs])
+        return self._emit_last(node, node.op, [self._as_wide(x, len(shape)) for x in node.inputs])
 
-    def _broadcast(self, tensor: Tensor, rank: int) -> Tensor:
+    def _as_wide(self, tensor: Tensor, rank: int) -> Tensor:
         """An input of an operation with the channels last."""
         if tensor.rank == rank:
             return self.last(tensor)

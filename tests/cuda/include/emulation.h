@@ -13,6 +13,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <type_traits>
 #include <ucontext.h>
 #include <vector>
 
@@ -190,8 +191,10 @@ extern "C" void emulate(void (*kernel)(...), void** arguments, const unsigned* g
 
 static inline void __syncthreads() { emulation::meet(emulation::everyone); }
 static inline unsigned __activemask() { return 0xffffffffu; }
-static inline int min(int a, int b) { return a < b ? a : b; }
-static inline int max(int a, int b) { return a > b ? a : b; }
+template <class A, class B>
+static inline std::common_type_t<A, B> min(A a, B b) { return a < b ? a : b; }
+template <class A, class B>
+static inline std::common_type_t<A, B> max(A a, B b) { return a > b ? a : b; }
 static inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 template <class T>
