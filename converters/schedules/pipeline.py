@@ -85,13 +85,15 @@ def _templates(lay: Lay, is_anchor: Callable[[object], bool], lower: Lower, othe
 
 def _library(target: tvm.target.Target) -> list[Any]:
     """TVM's operators as kernels, those that follow each other fused."""
+    # Kernels of constants alone are run here and now, which those in CUDA C cannot be.
+    fold = [] if target.kind.name == "cuda" else [relax.transform.FoldConstant()]
     return [
         relax.transform.DecomposeOpsForInference(),
         relax.transform.CanonicalizeBindings(),
         *relax.pipeline.library_dispatch_passes(target),
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FoldConstant(),
+        *fold,
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.RewriteDataflowReshape(),

@@ -36,7 +36,8 @@ class Emulator:
         machine = (HEADERS / MACHINE).read_text()
         assert machine in source
         text = source.replace(machine, '#include "emulation.h"\n')
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        emulation = (INCLUDE / "emulation.h").read_text()
+        digest = hashlib.sha256((emulation + text).encode()).hexdigest()[:16]
         written, library = directory / f"{digest}.cpp", directory / f"{digest}.so"
         if not library.exists():
             written.write_text(text)
