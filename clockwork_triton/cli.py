@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("serve", "serve the models of a repository"),
     "convert": ("convert", "compile ONNX models into artifacts"),
     "profile": ("profile", "measure a model on a device"),
+    "bench": ("bench", "load a server and say what it made of it"),
 }
 
 

@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "frontend": LEAVES | {"repository", "telemetry", "frontend"},
     "engine": LEAVES | {"artifact", "controller", "transport", "telemetry", "engine"},
     "simulation": {"controller", "telemetry", "simulation"},
+    "bench": LEAVES | {"simulation.workloads", "simulation.traces", "bench"},
     "converters": LEAVES | {"artifact", "converters"},
 }
 COMPOSERS = {"cli", "server", "console", "reports", "loader", "commands"}

@@ -6,7 +6,7 @@ import socket
 import time
 
 from clockwork_triton import event_loop
-from clockwork_triton.event_loop import ArrivalSelector, EventLoop, readable_since
+from clockwork_triton.event_loop import ArrivalSelector, EventLoop, readable_since, turn_end
 
 
 class Times:
@@ -60,3 +60,62 @@ def test_another_loop_knows_of_no_wait() -> None:
         assert before_ns <= readable_since(loop)() <= time.monotonic_ns()
     finally:
         loop.close()
+
+
+def test_the_end_of_a_turn_comes_before_the_next_look() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        at_turn_end, said = turn_end(loop), []
+
+        def end() -> None:
+            said.append("its end")
+            at_turn_end(lambda: said.append("what its end asked for"))
+
+        def begin() -> None:
+            said.append("a turn")
+            loop.call_soon(said.append, "the next")
+            at_turn_end(end)
+
+        loop.call_soon(begin)
+        loop.call_soon(said.append, "the rest of it")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert said == ["a turn", "the rest of it", "its end", "what its end asked for", "the next"]
+
+    event_loop.run(main())
+
+
+def test_what_fails_at_the_end_of_a_turn_is_reported_and_keeps_nothing_else() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        reported, said = [], []
+        loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        turn_end(loop)(lambda: int("x"))
+        turn_end(loop)(lambda: said.append(1))
+        await asyncio.sleep(0)
+        assert [type(error) for error in reported] == [ValueError]
+        assert said == [1]
+
+    event_loop.run(main())
+
+
+def test_what_is_asked_for_at_the_end_of_a_turn_is_not_slept_through() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        soon, later = loop.create_future(), loop.create_future()
+        turn_end(loop)(lambda: soon.set_result(None))
+        await soon
+        turn_end(loop)(lambda: loop.call_later(0.001, later.set_result, None))
+        await later
+
+    event_loop.run(main())
+
+
+def test_another_loop_ends_its_turns_with_one_more() -> None:
+    async def main() -> None:
+        said: list[int] = []
+        turn_end(asyncio.get_running_loop())(lambda: said.append(1))
+        await asyncio.sleep(0)
+        assert said == [1]
+
+    asyncio.run(main())

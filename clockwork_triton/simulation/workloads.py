@@ -107,6 +107,22 @@ class Poisson:
 
 
 @dataclass(frozen=True)
+class Steady:
+    """`rate` requests a second, all equally far apart."""
+
+    mix: Mix
+    rate: float
+    slo: SloSchedule
+    priority: int = 0
+    rows: int = 1
+
+    def arrivals(self, rng: Random, end_ns: int) -> Iterator[Arrival]:
+        for number in range(math.ceil(end_ns * self.rate / SECOND)):
+            now = int(number * SECOND / self.rate)
+            yield Arrival(now, self.mix.draw(rng), self.slo.at(now), self.priority, self.rows)
+
+
+@dataclass(frozen=True)
 class Bursty:
     """A Poisson process that is on for exponentially distributed times and off for others in between."""
 

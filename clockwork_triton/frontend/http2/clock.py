@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from clockwork_triton.event_loop import readable_since
+from clockwork_triton.event_loop import readable_since, turn_end
 from clockwork_triton.frontend.http2.eager import begin
 
 T = TypeVar("T")
@@ -22,6 +22,9 @@ class Clock(Protocol):
         """Monotonic."""
 
     def call_soon(self, callback: Callable[[], None]) -> None: ...
+
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
+        """After all that this turn of the loop has found."""
 
     def call_later(self, delay_ns: int, callback: Callable[[], None]) -> Timer: ...
 
@@ -42,6 +45,7 @@ class LoopClock:
         self._worker = ThreadPoolExecutor(1, "http2-compression")
         self.now_ns = now_ns
         self.readable_since_ns = readable_since(loop)
+        self.at_turn_end = turn_end(loop)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)

@@ -58,6 +58,9 @@ class FakeClock:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._soon.append(callback)
 
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
+        self._soon.append(callback)
+
     def call_later(self, delay_ns: int, callback: Callable[[], None]) -> FakeTimer:
         timer = FakeTimer(callback)
         heapq.heappush(self._timers, (self.time_ns + delay_ns, next(self._order), timer))
