@@ -221,7 +221,7 @@ SCHEDULING: tuple[Flag, ...] = (
         "where compiled artifacts and their profiles are kept",
         shown="~/.cache/clockwork-triton",
     ),
-    Flag("policy", str, "clockwork", "the scheduling policy"),
+    Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),
     Flag("request-log", Path, None, "write a line for every request to this file"),
 )
