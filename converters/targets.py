@@ -11,7 +11,7 @@ from converters.request import ConversionError, ConversionRequest
 
 
 def resolve(request: ConversionRequest) -> Any:
-    """The `tvm.target.Target` of a request; `arch` "" becomes this machine's."""
+    """The `tvm.target.Target` of a request; `arch` "" becomes this machine's CPU."""
     import tvm
     from tvm.target import codegen
 
@@ -22,8 +22,9 @@ def resolve(request: ConversionRequest) -> Any:
             raise ConversionError(f"'{mcpu}' is not a CPU that LLVM knows for this machine's architecture")
         return tvm.target.Target({**host, "mcpu": mcpu})
     if request.target == "cuda":
-        arch = request.arch or _gpu_arch()
-        return tvm.target.Target({"kind": "cuda", "arch": arch}, host=tvm.target.Target(host))
+        if not request.arch:
+            raise ConversionError("a GPU's architecture is to be named: --arch sm_XX")
+        return tvm.target.Target({"kind": "cuda", "arch": request.arch}, host=tvm.target.Target(host))
     raise ConversionError(f"unknown target '{request.target}': expected cpu or cuda")
 
 
@@ -39,15 +40,6 @@ def cpu_features(target: Any) -> tuple[str, ...]:
     if target.kind.name == "cuda":
         return ()
     return from_llvm([str(name) for name in codegen.llvm_get_cpu_features(target)])
-
-
-def _gpu_arch() -> str:
-    import tvm
-
-    device = tvm.cuda(0)
-    if not device.exist:
-        raise ConversionError("this machine has no GPU to take the architecture from: give --arch sm_XX")
-    return f"sm_{device.compute_version.replace('.', '')}"
 
 
 def fingerprint(request: ConversionRequest) -> str:

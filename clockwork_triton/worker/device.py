@@ -16,7 +16,10 @@ class UnsuitableModel(Exception):
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes."""
+    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes.
+
+    `memory_bytes` 0, for a GPU: all that is left.
+    """
 
     memory_bytes: int
     workspace_bytes: int

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from converters.request import PRECISIONS
 from converters.schedules.cuda import gpu as gpu_module
 from converters.schedules.cuda import product
-from converters.schedules.cuda.gpu import PRECISIONS, TILES, Gpu, Tile
+from converters.schedules.cuda.gpu import TILES, Gpu, Tile
 from tests.cuda.checks import Case
 from tests.cuda.emulator import needs_emulation
 

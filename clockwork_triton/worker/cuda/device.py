@@ -59,7 +59,7 @@ class CudaDevice:
         """OSError or CudaError if the memory asked for is not there."""
         self.kind = gpu_kind(driver.facts)
         self.page_bytes = options.page_bytes
-        self.pages = options.memory_bytes // options.page_bytes
+        self.pages = _pages(options, driver.available())
         self.workspace_bytes = options.workspace_bytes
         self.lost = False
         self._driver = driver
@@ -67,7 +67,6 @@ class CudaDevice:
         self._clock = clock
         self._slot_bytes = options.slot_bytes
         io_bytes = options.slots * options.slot_bytes
-        _check_room(options, driver.facts.memory_bytes)
         self._arena = driver.allocate(max(1, self.pages) * self.page_bytes)
         self._workspace = driver.allocate(max(1, options.workspace_bytes))
         self._device_io = driver.allocate(io_bytes)
@@ -225,14 +224,17 @@ def _slot_parts(manifest: Manifest, batch_size: int) -> tuple[int, int]:
     return (slot.outputs[0] if slot.outputs else slot.bytes), slot.bytes
 
 
-def _check_room(options: DeviceOptions, there: int) -> None:
-    """OSError, with the sum, if the GPU's memory is too small."""
+def _pages(options: DeviceOptions, there: int) -> int:
+    """The pages for weights: as many as asked for, or as there is room for. OSError, with the sum, if that is
+    too little."""
     parts = {
-        "weights": options.memory_bytes,
+        "weights": max(options.memory_bytes, options.page_bytes),
         "workspace": options.workspace_bytes,
         "I/O slots": options.slots * options.slot_bytes,
         "the driver": RESERVED_BYTES,
     }
     if sum(parts.values()) > there:
         listed = ", ".join(f"{size // MIB} MiB for {name}" for name, size in parts.items())
-        raise OSError(f"the GPU has {there // MIB} MiB of memory, which is too little: {listed}")
+        raise OSError(f"the GPU has {there // MIB} MiB of memory to spare, which is too little: {listed}")
+    room = there - sum(parts.values()) + parts["weights"]
+    return (options.memory_bytes or room) // options.page_bytes

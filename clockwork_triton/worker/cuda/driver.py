@@ -49,6 +49,10 @@ class Driver(Protocol):
 
     facts: GpuFacts
 
+    def available(self) -> int:
+        """Bytes of device memory that nobody has."""
+        ...
+
     def allocate(self, size: int) -> int:
         """Device memory. CudaError if there is no room."""
         ...

@@ -59,6 +59,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cuDevicePrimaryCtxRelease_v2": (c_int,),
     "cuCtxSetCurrent": (c_void_p,),
     "cuCtxGetStreamPriorityRange": (c_void_p, c_void_p),
+    "cuMemGetInfo_v2": (c_void_p, c_void_p),
     "cuMemAlloc_v2": (c_void_p, c_size_t),
     "cuMemFree_v2": (c_ulonglong,),
     "cuMemHostRegister_v2": (c_void_p, c_size_t, c_uint),
@@ -138,50 +139,66 @@ def count(path: str = LIBRARY) -> int:
     return number.value
 
 
+def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
+    """What a GPU says of itself, which takes nothing of it. CudaError if there is no such GPU or no
+    driver."""
+    cuda = _library(path)
+    if not 0 <= ordinal < count(path):
+        raise CudaError(f"there is no GPU {ordinal}: this machine has {count(path)}")
+    device = _device(cuda, ordinal)
+
+    def attribute(number: int) -> int:
+        value = c_int()
+        cuda.cuDeviceGetAttribute(byref(value), number, device)
+        return value.value
+
+    name, bus = ctypes.create_string_buffer(256), ctypes.create_string_buffer(32)
+    size, uuid = c_size_t(), (ctypes.c_ubyte * 16)()
+    cuda.cuDeviceGetName(name, 256, device)
+    cuda.cuDeviceGetPCIBusId(bus, 32, device)
+    cuda.cuDeviceTotalMem_v2(byref(size), device)
+    cuda.cuDeviceGetUuid_v2(byref(uuid), device)
+    digits = bytes(uuid).hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return GpuFacts(
+        name.value.decode(),
+        (attribute(_MAJOR), attribute(_MINOR)),
+        size.value,
+        attribute(_MULTIPROCESSORS),
+        bus.value.decode(),
+        f"GPU-{'-'.join(parts)}",
+    )
+
+
+def _device(cuda: _Library, ordinal: int) -> int:
+    device = c_int()
+    cuda.cuDeviceGet(byref(device), ordinal)
+    return device.value
+
+
 class LibCuda:
     """See Driver. `ordinal`: which GPU, as CUDA counts them."""
 
     def __init__(self, ordinal: int, path: str = LIBRARY) -> None:
         """CudaError if there is no such GPU or no driver."""
         self._cuda = _library(path)
-        if not 0 <= ordinal < count(path):
-            raise CudaError(f"there is no GPU {ordinal}: this machine has {count(path)}")
-        device = c_int()
-        self._cuda.cuDeviceGet(byref(device), ordinal)
-        self._device = device.value
+        self.facts = facts(ordinal, path)
+        self._device = _device(self._cuda, ordinal)
         context = c_void_p()
         self._cuda.cuDevicePrimaryCtxRetain(byref(context), self._device)
         self._context = context
         self._enter()
         self._graphs: dict[int, tuple[int, list[int]]] = {}
-        self.facts = self._facts()
 
     def _enter(self) -> None:
         """A context is current in one thread at a time; setting it again costs a tenth of a microsecond."""
         self._cuda.cuCtxSetCurrent(self._context)
 
-    def _attribute(self, number: int) -> int:
-        value = c_int()
-        self._cuda.cuDeviceGetAttribute(byref(value), number, self._device)
-        return value.value
-
-    def _facts(self) -> GpuFacts:
-        name, bus = ctypes.create_string_buffer(256), ctypes.create_string_buffer(32)
-        size, uuid = c_size_t(), (ctypes.c_ubyte * 16)()
-        self._cuda.cuDeviceGetName(name, 256, self._device)
-        self._cuda.cuDeviceGetPCIBusId(bus, 32, self._device)
-        self._cuda.cuDeviceTotalMem_v2(byref(size), self._device)
-        self._cuda.cuDeviceGetUuid_v2(byref(uuid), self._device)
-        digits = bytes(uuid).hex()
-        parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-        return GpuFacts(
-            name.value.decode(),
-            (self._attribute(_MAJOR), self._attribute(_MINOR)),
-            size.value,
-            self._attribute(_MULTIPROCESSORS),
-            bus.value.decode(),
-            f"GPU-{'-'.join(parts)}",
-        )
+    def available(self) -> int:
+        self._enter()
+        free, total = c_size_t(), c_size_t()
+        self._cuda.cuMemGetInfo_v2(byref(free), byref(total))
+        return free.value
 
     def allocate(self, size: int) -> int:
         self._enter()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-PRECISIONS = ("tf32", "fp32", "fp16")
+from converters.request import PRECISIONS
+
 ARITHMETIC = {"fp32": "FP32", "tf32": "TF32", "fp16": "FP16"}
 KIB = 1024
 

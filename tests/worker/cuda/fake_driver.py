@@ -128,6 +128,9 @@ class FakeDriver:
         while self._effects and self._effects[0][0] <= self.clock.now_ns:
             heapq.heappop(self._effects)[2]()
 
+    def available(self) -> int:
+        return self.facts.memory_bytes - sum(map(len, self.allocated.values()))
+
     def allocate(self, size: int) -> int:
         self._enter("allocate")
         memory = np.full(size, POISON, np.uint8)

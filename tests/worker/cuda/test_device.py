@@ -252,10 +252,17 @@ def test_device_memory_is_one_arena_one_workspace_and_the_slots(bench: Bench) ->
 def test_memory_that_a_gpu_has_not_is_refused_with_the_sum() -> None:
     driver = FakeDriver(Clock(), kernels(), memory_bytes=RESERVED_BYTES + (1 << 20))
     with pytest.raises(
-        OSError, match="the GPU has 513 MiB of memory, which is too little: 1 MiB for weights"
+        OSError, match="the GPU has 513 MiB of memory to spare, which is too little: 1 MiB for weights"
     ):
         Bench(driver=driver, pages=256)
     assert driver.allocated == {}
+
+
+def test_a_gpu_of_which_nothing_is_said_gives_its_weights_all_that_is_left() -> None:
+    rest = 10 * tiny.PAGE
+    needed = RESERVED_BYTES + tiny.PAGE + SLOTS * SLOT_BYTES
+    driver = FakeDriver(Clock(), kernels(), memory_bytes=needed + rest + 17)
+    assert Bench(driver=driver, pages=0).device.pages == 10
 
 
 @pytest.mark.parametrize(

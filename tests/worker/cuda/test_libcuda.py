@@ -84,6 +84,7 @@ def test_memory_goes_there_and_back(driver: LibCuda, library: Any) -> None:
     assert library.fake_priority(driver.stream(7)) == -1
     address = driver.allocate(there.nbytes)
     driver.pin(there.ctypes.data, there.nbytes)
+    assert driver.available() == (1 << 33) - 1
     assert (library.fake_live(ALLOCATIONS), library.fake_live(PINS)) == (1, 1)
     driver.copy_in(address, there.ctypes.data, there.nbytes, stream)
     driver.copy_out(back.ctypes.data, address, back.nbytes, stream)
