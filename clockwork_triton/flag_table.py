@@ -129,8 +129,8 @@ NETWORK: tuple[Flag, ...] = (
     Flag(
         "grpc-transport",
         grpc_transport,
-        "grpcio",
-        "grpcio: the reference; http2: the server's own, several times cheaper",
+        "http2",
+        "http2: the server's own, which refuses in time under any load; grpcio: the reference",
     ),
     Flag("reuse-grpc-port", boolean, False, "let other processes listen on the same gRPC port"),
     Flag("grpc-use-ssl", boolean, False, "serve gRPC over TLS"),
