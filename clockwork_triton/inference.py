@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from clockwork_triton.errors import ServerError
 
 Buffer = bytes | memoryview
+BUFFER_TYPES = (bytes, memoryview)
 
 
 class Source(Protocol):
@@ -33,8 +35,7 @@ def as_bytes(data: InputData) -> bytes:
     return bytes(content)
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceCall:
+class InferenceCall(NamedTuple):
     """One validated inference.
 
     `inputs` are the raw bytes of every input of the model, in the model's order, row-major, little-endian.
@@ -50,8 +51,18 @@ class InferenceCall:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceAnswer:
+class Moments(NamedTuple):
+    """When an execution came to where, absolute on the server's monotonic clock, in this order: it was
+    decided, its inputs were laid out and its action sent, the device began and ended, its result was here."""
+
+    decided_ns: int
+    sent_ns: int
+    begin_ns: int
+    end_ns: int
+    returned_ns: int
+
+
+class InferenceAnswer(NamedTuple):
     """The raw bytes of every output in the model's order, and where the time went.
 
     `executed_rows` is the size of the batch that ran, padding included; `action_id` is the same for all
@@ -65,17 +76,25 @@ class InferenceAnswer:
     input_ns: int
     infer_ns: int
     output_ns: int
+    moments: Moments
+
+
+Done = Callable[[InferenceAnswer | ServerError], None]
+"""Told what became of a call: UNAVAILABLE "Request timeout expired" as soon as the deadline cannot be met,
+UNAVAILABLE when a worker was lost, INTERNAL when the device failed."""
 
 
 class InferenceEngine(Protocol):
-    """What the data plane needs of the engine.
+    """What the data plane needs of the engine. Everything happens on the event loop's thread."""
 
-    `infer` raises ServerError: UNAVAILABLE "Request timeout expired" as soon as the deadline cannot be
-    met, UNAVAILABLE when a worker was lost, INTERNAL when the device failed. Cancelling the awaiting task
-    cancels the request if it has not been dispatched.
-    """
+    def submit(self, call: InferenceCall, done: Done) -> int:
+        """Begins a call. `done` is called once, after this has returned, unless the number that is returned
+        is given to `cancel` before."""
+        ...
 
-    def infer(self, call: InferenceCall) -> Awaitable[InferenceAnswer]: ...
+    def cancel(self, number: int) -> None:
+        """Nobody waits for the call any more; it is given up if it has not been dispatched."""
+        ...
 
     def queued(self, model_id: int, priority: int) -> int:
         """How many calls of a model wait at a priority level, not counting those at a worker."""

@@ -12,7 +12,7 @@ from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.server import grpc_options
 from clockwork_triton.telemetry.latency_options import LatencyOptions
 
-POLICIES = ("clockwork",)
+POLICIES = ("adaptive", "clockwork")
 BASE = ["--model-repository", "/models"]
 
 
@@ -28,8 +28,8 @@ def parse(*argv: str) -> ServeOptions:
         (["--exit-on-error"], "exit_on_error", True),
         (["--exit-on-error=1"], "exit_on_error", True),
         (["--grpc-port=9000"], "grpc_port", 9000),
-        (["--grpc-transport=http2"], "grpc_transport", "http2"),
-        ([], "grpc_transport", "grpcio"),
+        (["--grpc-transport=grpcio"], "grpc_transport", "grpcio"),
+        ([], "grpc_transport", "http2"),
         (["--device", "cpu:0,cpu:1"], "device", ("cpu:0", "cpu:1")),
         (["--device-memory", "2G"], "device_memory", 2 << 30),
         (["--device-memory", "1.5MiB"], "device_memory", 3 << 19),

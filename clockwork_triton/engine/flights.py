@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Status
 from clockwork_triton.engine.worker_process import WorkerProcess
-from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments
+
+
+class Waiting:
+    """A call that is not answered yet. `done` is None once nobody waits for it."""
+
+    __slots__ = ("answer", "call", "done")
+
+    def __init__(self, call: InferenceCall, done: Done) -> None:
+        self.call = call
+        self.done: Done | None = done
+        self.answer: InferenceAnswer | None = None
 
 
 @dataclass(slots=True)
@@ -19,7 +30,9 @@ class Flight:
     worker: WorkerProcess
     slot: int = -1
     row_of: dict[int, int] = field(default_factory=dict)
-    input_ns: int = 0
+    decided_ns: int = 0
+    laid_ns: int = 0
+    sent_ns: int = 0
 
 
 class Flights:
@@ -34,55 +47,66 @@ class Flights:
     ) -> None:
         """Sends the action; `calls`, those of its requests, are laid into a slot first."""
         flight = Flight(action, worker)
+        flight.decided_ns = flight.laid_ns = self._clock()
         if action.kind is ActionKind.INFER:
-            begin = self._clock()
             flight.slot = worker.region.take()
             row = 0
             for request_id, call in zip(action.request_ids, calls, strict=True):
                 flight.row_of[request_id] = row
                 row += call.rows
-            inputs = [(call.rows, call.inputs) for call in calls]
-            worker.region.write_inputs(flight.slot, manifest, action.batch_size, inputs)
-            flight.input_ns = self._clock() - begin
+            worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
+            flight.laid_ns = self._clock()
         self._flights[action.action_id] = flight
         worker.send(action, max(flight.slot, 0))
+        flight.sent_ns = self._clock()
 
     def land(
         self,
         result: ActionResult,
-        calls: Mapping[int, InferenceCall],
-        manifest_of: Callable[[int], Manifest],
-    ) -> tuple[Action, dict[int, InferenceAnswer]]:
-        """The action that ended, with the answers of those of its requests that `calls` still holds.
+        received_ns: int,
+        waiting: Mapping[int, Waiting],
+        manifests: Mapping[int, Manifest],
+    ) -> Action:
+        """The action that ended. Those of its requests that still wait are given their answers.
 
         A request may have been given up while its worker was overdue.
         """
         flight = self._flights.pop(result.action_id)
-        answers = {}
         if flight.slot >= 0:
             if result.status is Status.OK:
-                manifest = manifest_of(flight.action.model_id)
-                for request_id, row in flight.row_of.items():
-                    if request_id in calls:
-                        answers[request_id] = self._answer(flight, result, calls[request_id], manifest, row)
+                self._give_answers(flight, result, received_ns, waiting, manifests[flight.action.model_id])
             flight.worker.region.give_back(flight.slot)
-        return flight.action, answers
+        return flight.action
 
-    def _answer(
-        self, flight: Flight, result: ActionResult, call: InferenceCall, manifest: Manifest, row: int
-    ) -> InferenceAnswer:
+    def _give_answers(
+        self,
+        flight: Flight,
+        result: ActionResult,
+        received_ns: int,
+        waiting: Mapping[int, Waiting],
+        manifest: Manifest,
+    ) -> None:
         begin = self._clock()
-        action = flight.action
-        outputs = flight.worker.region.read_outputs(flight.slot, manifest, action.batch_size, row, call.rows)
-        return InferenceAnswer(
-            outputs,
-            action.action_id,
-            action.batch_size,
-            max(0, result.begin_ns - flight.input_ns - call.arrival_ns),
-            flight.input_ns,
-            result.end_ns - result.begin_ns,
-            self._clock() - begin,
-        )
+        action, region = flight.action, flight.worker.region
+        layout = manifest.slot(action.batch_size)
+        moments = Moments(flight.decided_ns, flight.sent_ns, result.begin_ns, result.end_ns, received_ns)
+        input_ns = flight.laid_ns - flight.decided_ns
+        infer_ns = result.end_ns - result.begin_ns
+        for request_id, row in flight.row_of.items():
+            asking = waiting.get(request_id)
+            if asking is None:
+                continue
+            call = asking.call
+            asking.answer = InferenceAnswer(
+                region.read_outputs(flight.slot, manifest, layout, row, call.rows),
+                action.action_id,
+                action.batch_size,
+                max(0, result.begin_ns - input_ns - call.arrival_ns),
+                input_ns,
+                infer_ns,
+                self._clock() - begin,
+                moments,
+            )
 
     def at(self, worker_id: int) -> list[Action]:
         """The actions under way at a worker."""

@@ -17,6 +17,7 @@ from clockwork_triton.controller.actions import Action, ActionResult
 from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.engine.io_region import IoRegion
 from clockwork_triton.engine.options import WorkerOptions
+from clockwork_triton.event_loop import turn_end
 from clockwork_triton.transport import messages
 from clockwork_triton.transport.channel import Channel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """A started worker. `on_result` and `on_lost` are called from the event loop.
+    """A started worker. `on_result`, with when it arrived, and `on_lost` are called from the event loop.
 
     A worker that ends, for whatever reason, is lost once and for all; the engine starts another.
     """
@@ -34,7 +35,7 @@ class WorkerProcess:
         self,
         worker_id: int,
         options: WorkerOptions,
-        on_result: Callable[[WorkerProcess, ActionResult], None],
+        on_result: Callable[[WorkerProcess, ActionResult, int], None],
         on_lost: Callable[[WorkerProcess, str], None],
     ) -> None:
         self.worker_id = worker_id
@@ -43,9 +44,10 @@ class WorkerProcess:
         self.hello = Hello()
         self._on_result = on_result
         self._on_lost = on_lost
-        self._greeted: asyncio.Future[WorkerSpec] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._greeted: asyncio.Future[WorkerSpec] = loop.create_future()
         self._registrations: dict[int, asyncio.Future[str | None]] = {}
-        self._channel = Channel(self._received, self._channel_lost)
+        self._channel = Channel(self._received, self._channel_lost, turn_end(loop))
         self._process: subprocess.Popen[bytes] | None = None
         self.lost = False
         """Set once and for all when it has ended, or was told to."""
@@ -133,7 +135,7 @@ class WorkerProcess:
         if kind == "result":
             result = messages.action_result(envelope.result, self.worker_id)
             try:
-                self._on_result(self, result)
+                self._on_result(self, result, received_ns)
             except Exception:  # a fault of ours must not read as the loss of the worker
                 log.exception("A result of worker %d was not dealt with", self.worker_id)
         elif kind == "model_registered":

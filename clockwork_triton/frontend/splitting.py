@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from clockwork_triton.errors import ServerError
 from clockwork_triton.inference import InferenceAnswer, InferenceCall, InferenceEngine, InputData
 
+Outputs = tuple[bytes, ...]
 
-async def infer_in_parts(
-    engine: InferenceEngine, call: InferenceCall, largest: int, answers: list[InferenceAnswer]
-) -> tuple[bytes, ...]:
-    """The joined outputs. `answers` receives the answer of every part that ran, whatever becomes of the rest.
 
-    The first part to fail cancels the others, and its error is the request's.
+class Parts:
+    """The parts of one call under way.
+
+    `done` is called once with the joined outputs, or with the error of the first part to fail, which cancels
+    the others. `answers` holds the answer of every part that ran, whatever became of the rest.
     """
-    parts = [asyncio.ensure_future(engine.infer(part)) for part in split(call, largest)]
-    try:
-        done = await asyncio.gather(*parts)
-    finally:
-        for part in parts:
-            part.cancel()
-        ended = await asyncio.gather(*parts, return_exceptions=True)
-        answers += [answer for answer in ended if isinstance(answer, InferenceAnswer)]
-    return tuple(b"".join(pieces) for pieces in zip(*(answer.outputs for answer in done), strict=True))
+
+    def __init__(
+        self,
+        engine: InferenceEngine,
+        call: InferenceCall,
+        largest: int,
+        done: Callable[[Outputs | ServerError], None],
+    ) -> None:
+        self._engine = engine
+        self._done = done
+        self._of_part: dict[int, InferenceAnswer] = {}
+        parts = split(call, largest)
+        self._numbers = {
+            place: engine.submit(part, partial(self._answered, place)) for place, part in enumerate(parts)
+        }
+
+    @property
+    def answers(self) -> list[InferenceAnswer]:
+        return list(self._of_part.values())
+
+    def cancel(self) -> None:
+        """Nobody waits for them any more."""
+        for number in self._numbers.values():
+            self._engine.cancel(number)
+        self._numbers.clear()
+
+    def _answered(self, place: int, outcome: InferenceAnswer | ServerError) -> None:
+        del self._numbers[place]
+        if isinstance(outcome, ServerError):
+            self.cancel()
+            self._done(outcome)
+            return
+        self._of_part[place] = outcome
+        if not self._numbers:
+            pieces = [answer.outputs for _, answer in sorted(self._of_part.items())]
+            self._done(tuple(b"".join(tensors) for tensors in zip(*pieces, strict=True)))
 
 
 def split(call: InferenceCall, largest: int) -> Sequence[InferenceCall]:
@@ -33,7 +61,7 @@ def split(call: InferenceCall, largest: int) -> Sequence[InferenceCall]:
     starts = range(0, call.rows, largest)
     counts = [min(largest, call.rows - start) for start in starts]
     return [
-        replace(call, rows=count, inputs=tuple(_rows(data, call.rows, start, count) for data in call.inputs))
+        call._replace(rows=count, inputs=tuple(_rows(data, call.rows, start, count) for data in call.inputs))
         for start, count in zip(starts, counts, strict=True)
     ]
 

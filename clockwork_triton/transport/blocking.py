@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
 import threading
 import time
@@ -58,12 +60,29 @@ class BlockingChannel:
                 self._arrived.append((envelope, received_ns))
         return self._arrived.popleft()
 
+    def wait(self, timeout_s: float | None) -> bool:
+        """Waits until `receive` has something to do, for ever where `timeout_s` is None; whether it has."""
+        if self._arrived or timeout_s is None:
+            return True
+        # To the microsecond, where poll and epoll count milliseconds.
+        return bool(select.select((self._socket,), (), (), timeout_s)[0])
+
+    @property
+    def pending(self) -> bool:
+        """More has arrived in one piece with what was received last."""
+        return bool(self._arrived)
+
     def send(self, envelope: Envelope) -> None:
         """Stamps and sends. OSError if the connection is broken, ValueError if the envelope is too large."""
         with self._sending:
             envelope.sent_ns = self._clock()
             envelope.min_delta_ns = self.offset.min_delta_ns
             self._socket.sendall(frame(envelope.SerializeToString(), self._max_frame_bytes))
+
+    def end(self) -> None:
+        """Ends the conversation: the thread that receives is told so too. From any thread."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._socket.close()

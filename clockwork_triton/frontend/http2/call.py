@@ -21,12 +21,15 @@ from clockwork_triton.inference import Buffer
 Metadata = Iterable[tuple[str, str | bytes]]
 
 _log = logging.getLogger(__name__)
+_COPIED_BYTES = 4 << 10
+"""A smaller message is copied out of what was read with it, so as not to keep all that."""
 _EXTENSION_BYTES = 16 << 20
 """How far ahead of the bytes received a client may send a large message."""
 
 
 class Call(Stream):
-    """`arrival_ns`, `deadline_ns`: on the connection's monotonic clock. `done`: the answer is decided, or
+    """`arrival_ns`, the earliest moment at which it can have come, and `deadline_ns`: on the connection's
+    monotonic clock. `done`: the answer is decided, or
     nobody waits for one. `silenced`: and not by a reply, so that one that still comes is ignored."""
 
     __slots__ = (
@@ -50,8 +53,8 @@ class Call(Stream):
         super().__init__(stream_id, host.limits.stream_window)
         self.host = host
         self.head = head
-        self.arrival_ns = host.now_ns
-        self.deadline_ns = None if head.timeout_ns is None else host.now_ns + head.timeout_ns
+        self.arrival_ns = host.arrival_ns
+        self.deadline_ns = None if head.timeout_ns is None else host.arrival_ns + head.timeout_ns
         self.done = False
         self.silenced = False
         self.partial: PartialMessage | None = None
@@ -259,7 +262,12 @@ class Call(Stream):
                 end: int = start + PREFIX_BYTES + size
                 if end <= stop:
                     check_size(size, self.host.limits.message_bytes)
-                    self._take_message(compressed, data[start + PREFIX_BYTES : end])
+                    message: Buffer
+                    if size < _COPIED_BYTES:
+                        message = data[start + PREFIX_BYTES : end]
+                    else:
+                        message = memoryview(data)[start + PREFIX_BYTES : end]
+                    self._take_message(compressed, message)
                     return end
             half = self.partial = PartialMessage(self.host.limits.message_bytes)
         start = half.feed(data, start, stop)
