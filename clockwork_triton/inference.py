@@ -39,7 +39,8 @@ class InferenceCall:
 
     `inputs` are the raw bytes of every input of the model, in the model's order, row-major, little-endian.
     `rows` is the batch dimension, 1 for a model that does not batch. `deadline_ns` is absolute, on the
-    monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default.
+    monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default. `shapes` of the
+    inputs, batch dimension included, where the model leaves dimensions open.
     """
 
     model_id: int
@@ -48,6 +49,7 @@ class InferenceCall:
     arrival_ns: int
     deadline_ns: int | None
     priority: int = 0
+    shapes: tuple[tuple[int, ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class InferenceAnswer:
     """The raw bytes of every output in the model's order, and where the time went.
 
     `executed_rows` is the size of the batch that ran, padding included; `action_id` is the same for all
-    calls answered by one execution, so that executions can be counted.
+    calls answered by one execution, so that executions can be counted. `shapes` of the outputs, batch
+    dimension included, where the model is not compiled.
     """
 
     outputs: tuple[bytes, ...]
@@ -65,6 +68,7 @@ class InferenceAnswer:
     input_ns: int
     infer_ns: int
     output_ns: int
+    shapes: tuple[tuple[int, ...], ...] | None = None
 
 
 class InferenceEngine(Protocol):

@@ -7,6 +7,9 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc.model_config_pb2 import DataType
 
 from clockwork_triton.artifact import Distribution, Manifest, Profile
 from clockwork_triton.artifact.signature import Signature
@@ -24,9 +27,18 @@ log = logging.getLogger(__name__)
 
 
 class ArtifactLoader:
-    """The ModelLoader of the real server. `progress` is told every step of every conversion."""
+    """The ModelLoader of the real server. `progress` is told every step of every conversion. `fallback`: what
+    cannot be compiled may run on a host runtime; what holds strings may anyway."""
 
-    def __init__(self, pool: ConversionPool, engine: Engine, progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        pool: ConversionPool,
+        engine: Engine,
+        progress: Callable[[Progress], None],
+        *,
+        fallback: bool = False,
+    ) -> None:
+        self._fallback = fallback
         self._pool = pool
         self._engine = engine
         self._progress = progress
@@ -43,7 +55,8 @@ class ArtifactLoader:
     async def convert(self, source: ModelSource) -> Path:
         self._begun[source.name, source.version] = time.monotonic()
         try:
-            return await self._pool.convert(conversion_request(source), self._progress)
+            fallback = self._fallback or _holds_texts(source.config)
+            return await self._pool.convert(conversion_request(source), self._progress, fallback=fallback)
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
 
@@ -78,6 +91,8 @@ class ArtifactLoader:
             manifest.pages * manifest.page_bytes,
             manifest.workspace_bytes,
             artifact,
+            manifest.runtime,
+            manifest.reason,
         )
 
     async def retire(self, model_id: int) -> None:
@@ -110,6 +125,12 @@ def conversion_request(source: ModelSource) -> ConversionRequest:
         shapes=source.shapes,
         inputs=tuple(tensor.name for tensor in config.input),
         outputs=tuple(tensor.name for tensor in config.output),
+    )
+
+
+def _holds_texts(config: Any) -> bool:
+    return any(
+        tensor.data_type == DataType.Value("TYPE_STRING") for tensor in (*config.input, *config.output)
     )
 
 

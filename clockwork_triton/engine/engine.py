@@ -69,7 +69,7 @@ class Engine:
         self._calls: dict[int, InferenceCall] = {}
         self._futures: dict[int, asyncio.Future[InferenceAnswer]] = {}
         self._flights = Flights(clock)
-        self._answers: dict[int, InferenceAnswer] = {}
+        self._answers: dict[int, InferenceAnswer | ServerError] = {}
         self._calibrations: dict[tuple[int, str], asyncio.Future[Calibrated]] = {}
         self._gone: dict[int, asyncio.Future[None]] = {}
         self._request_ids = itertools.count(1)
@@ -268,13 +268,16 @@ class Engine:
         if not future.done():
             if answer.outcome is Outcome.OK:
                 assert measured is not None
-                future.set_result(measured)
+                if isinstance(measured, ServerError):
+                    future.set_exception(measured)
+                else:
+                    future.set_result(measured)
             elif answer.outcome is Outcome.CANCELLED:
                 future.cancel()
             else:
                 future.set_exception(_failure(answer))
         name = self._manifests[call.model_id].name
-        self._journal.request(call, answer, measured, name)
+        self._journal.request(call, answer, None if isinstance(measured, ServerError) else measured, name)
 
     def _wake_at(self, time_ns: int) -> None:
         if self._wake is not None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Status
+from clockwork_triton.engine.host_io import read_answers, write_calls
 from clockwork_triton.engine.worker_process import WorkerProcess
-from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.inference import InferenceAnswer, InferenceCall, as_bytes
 
 
 @dataclass(slots=True)
@@ -41,8 +43,11 @@ class Flights:
             for request_id, call in zip(action.request_ids, calls, strict=True):
                 flight.row_of[request_id] = row
                 row += call.rows
-            inputs = [(call.rows, call.inputs) for call in calls]
-            worker.region.write_inputs(flight.slot, manifest, action.batch_size, inputs)
+            if manifest.compiled:
+                inputs = [(call.rows, call.inputs) for call in calls]
+                worker.region.write_inputs(flight.slot, manifest, action.batch_size, inputs)
+            else:
+                write_calls(worker.region.slot(flight.slot), manifest, action.batch_size, calls)
             flight.input_ns = self._clock() - begin
         self._flights[action.action_id] = flight
         worker.send(action, max(flight.slot, 0))
@@ -52,36 +57,74 @@ class Flights:
         result: ActionResult,
         calls: Mapping[int, InferenceCall],
         manifest_of: Callable[[int], Manifest],
-    ) -> tuple[Action, dict[int, InferenceAnswer]]:
-        """The action that ended, with the answers of those of its requests that `calls` still holds.
+    ) -> tuple[Action, dict[int, InferenceAnswer | ServerError]]:
+        """The action that ended, with the answers of those of its requests that `calls` still holds, or why
+        one has none although the action went well.
 
         A request may have been given up while its worker was overdue.
         """
         flight = self._flights.pop(result.action_id)
-        answers = {}
+        answers: dict[int, InferenceAnswer | ServerError] = {}
         if flight.slot >= 0:
             if result.status is Status.OK:
                 manifest = manifest_of(flight.action.model_id)
-                for request_id, row in flight.row_of.items():
-                    if request_id in calls:
-                        answers[request_id] = self._answer(flight, result, calls[request_id], manifest, row)
+                read = self._outputs if manifest.compiled else self._host_outputs
+                answers = read(flight, result, calls, manifest)
             flight.worker.region.give_back(flight.slot)
         return flight.action, answers
 
-    def _answer(
-        self, flight: Flight, result: ActionResult, call: InferenceCall, manifest: Manifest, row: int
-    ) -> InferenceAnswer:
+    def _outputs(
+        self, flight: Flight, result: ActionResult, calls: Mapping[int, InferenceCall], manifest: Manifest
+    ) -> dict[int, InferenceAnswer | ServerError]:
+        region, size = flight.worker.region, flight.action.batch_size
+        answers: dict[int, InferenceAnswer | ServerError] = {}
+        for request_id, row in flight.row_of.items():
+            call = calls.get(request_id)
+            if call is not None:
+                begin = self._clock()
+                outputs = region.read_outputs(flight.slot, manifest, size, row, call.rows)
+                answers[request_id] = self._answer(flight, result, call, outputs, begin)
+        return answers
+
+    def _host_outputs(
+        self, flight: Flight, result: ActionResult, calls: Mapping[int, InferenceCall], manifest: Manifest
+    ) -> dict[int, InferenceAnswer | ServerError]:
+        if not flight.row_of:
+            return {}
         begin = self._clock()
-        action = flight.action
-        outputs = flight.worker.region.read_outputs(flight.slot, manifest, action.batch_size, row, call.rows)
+        records = read_answers(flight.worker.region.slot(flight.slot))
+        answers: dict[int, InferenceAnswer | ServerError] = {}
+        for request_id, record in zip(flight.row_of, records, strict=True):
+            call = calls.get(request_id)
+            if call is None:
+                continue
+            if isinstance(record, str):
+                answers[request_id] = ServerError(Code.INTERNAL, f"{manifest.runtime}: {record}")
+            else:
+                outputs = tuple(as_bytes(tensor.data) for tensor in record)
+                shapes = tuple(tensor.shape for tensor in record)
+                answers[request_id] = self._answer(flight, result, call, outputs, begin, shapes)
+        return answers
+
+    def _answer(
+        self,
+        flight: Flight,
+        result: ActionResult,
+        call: InferenceCall,
+        outputs: tuple[bytes, ...],
+        begin_ns: int,
+        shapes: tuple[tuple[int, ...], ...] | None = None,
+    ) -> InferenceAnswer:
+        """`begin_ns`: when reading the outputs began."""
         return InferenceAnswer(
             outputs,
-            action.action_id,
-            action.batch_size,
+            flight.action.action_id,
+            flight.action.batch_size,
             max(0, result.begin_ns - flight.input_ns - call.arrival_ns),
             flight.input_ns,
             result.end_ns - result.begin_ns,
-            self._clock() - begin,
+            self._clock() - begin_ns,
+            shapes,
         )
 
     def at(self, worker_id: int) -> list[Action]:

@@ -12,7 +12,7 @@ from clockwork_triton.frontend.response_cache import Outputs, ResponseCache, key
 from clockwork_triton.frontend.slo import deadline
 from clockwork_triton.frontend.splitting import infer_in_parts
 from clockwork_triton.frontend.traced import trace_answer, trace_request
-from clockwork_triton.frontend.validation import CheckedRequest
+from clockwork_triton.frontend.validation import CheckedRequest, fill_layout
 from clockwork_triton.inference import InferenceAnswer, InferenceCall, InferenceEngine
 from clockwork_triton.telemetry.trace import Trace
 
@@ -49,7 +49,11 @@ class Execution:
         else:
             outputs = await self._execute(model, call, answers)
         selection = checked.selection
-        response = InferResponse(selection.layout, request.id, [outputs[i] for i in selection.indices], trace)
+        layout = selection.layout
+        if outputs.shapes is not None:
+            layout = fill_layout(selection, outputs.shapes)
+        data = [outputs.tensors[i] for i in selection.indices]
+        response = InferResponse(layout, request.id, data, trace)
         now = self._clock()
         if trace is not None:
             trace_answer(trace, response, arrival_ns, answers[-1] if answers else None, now)
@@ -80,19 +84,21 @@ class Execution:
         if policy.most_queued and self._engine.queued(model_id, level) >= policy.most_queued:
             prefix = f"[request id: {request.id or '<id_unknown>'}] "
             raise ExecutionError(Code.UNAVAILABLE, prefix + QUEUE_FULL)
-        return InferenceCall(model_id, checked.rows, checked.inputs, arrival_ns, ends, level)
+        return InferenceCall(model_id, checked.rows, checked.inputs, arrival_ns, ends, level, checked.shapes)
 
     async def _execute(
         self, model: PreparedModel, call: InferenceCall, answers: list[InferenceAnswer]
     ) -> Outputs:
         try:
             if call.rows > model.largest:
-                return await infer_in_parts(self._engine, call, model.largest, answers)
+                return await infer_in_parts(
+                    self._engine, call, model.largest, answers, model.checker.text_inputs
+                )
             answer = await self._engine.infer(call)
         except ServerError as error:
             raise ExecutionError(error.code, error.message) from error
         answers.append(answer)
-        return answer.outputs
+        return Outputs(answer.outputs, answer.shapes)
 
     async def _through_cache(
         self, cache: ResponseCache, model: PreparedModel, call: InferenceCall, answers: list[InferenceAnswer]

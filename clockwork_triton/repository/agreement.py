@@ -93,17 +93,17 @@ def _check_dims(config: Any, kind: str, name: str, file_shape: Shape, dims: Shap
         )
 
 
-def input_shapes(config: Any, signature: Signature) -> Mapping[str, Shape]:
-    """The fixed shape of every input as the model sees it, without the batch dimension.
+def input_shapes(config: Any, signature: Signature, *, may_be_open: bool = False) -> Mapping[str, Shape]:
+    """The shape of every input as the model sees it, without the batch dimension.
 
-    ServerError where one stays open: which input and dimension, and what to write.
+    ServerError where one stays open, unless it may: which input and dimension, and what to write.
     """
     files = {tensor.name: tensor for tensor in signature.inputs}
     shapes: dict[str, Shape] = {}
     for io in config.input:
         scalar = files[io.name].shape == () and not config.max_batch_size
         shape = () if scalar else model_shape(io)
-        if -1 in shape:
+        if -1 in shape and (not may_be_open or io.HasField("reshape")):
             field = "reshape { shape" if io.HasField("reshape") else "dims"
             example = ", ".join("N" if dim == -1 else str(dim) for dim in shape)
             where = shape.index(-1)
@@ -119,7 +119,8 @@ def input_shapes(config: Any, signature: Signature) -> Mapping[str, Shape]:
 
 
 def visible_specs(ios: Sequence[Any], loaded: Sequence[TensorSpec], name: str) -> tuple[TensorSpec, ...]:
-    """The artifact's tensors with the shapes that clients see; the variable ones take what it turned out.
+    """The artifact's tensors with the shapes that clients see; the variable ones take what it turned out,
+    where that is not for each request to say (-1).
 
     ServerError where the artifact's shape is not the one the configuration promises.
     """
@@ -134,7 +135,8 @@ def _visible(io: Any, shape: Shape, name: str) -> Shape:
     promised = model_shape(io)
     scalar = not shape and all(dim == 1 for dim in promised)
     if not scalar and (
-        len(promised) != len(shape) or any(p not in (-1, s) for p, s in zip(promised, shape, strict=True))
+        len(promised) != len(shape)
+        or any(s != -1 and p not in (-1, s) for p, s in zip(promised, shape, strict=True))
     ):
         raise invalid(
             f"model '{name}', tensor '{io.name}': the model configuration promises shape {text(promised)}, "

@@ -152,7 +152,7 @@ class ModelLifecycle:
                 failure = Failure(self.name, version, error)
                 self._set(VersionStatus(self.name, version, State.UNAVAILABLE, failure.reason))
                 return failure
-            self._set(VersionStatus(self.name, version, State.READY, serving=serving))
+            self._set(VersionStatus(self.name, version, State.READY, serving.loaded.note, serving))
             return None
 
         outcomes = await asyncio.gather(*(load(version) for version in plan.versions))
@@ -188,7 +188,7 @@ class ModelLifecycle:
             if status.state not in (State.READY, State.UNLOADING):
                 del self.versions[version]
         for version, serving in fresh.items():
-            self._set(VersionStatus(self.name, version, State.READY, serving=serving))
+            self._set(VersionStatus(self.name, version, State.READY, serving.loaded.note, serving))
         for version in before.keys() - fresh.keys():
             self._unload_version(version)
         self._release_all({v: s for v, s in before.items() if v in fresh}, unless=fresh)

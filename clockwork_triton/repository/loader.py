@@ -33,6 +33,7 @@ class LoadedModel:
     `inputs` and `outputs` have the shapes that the model sees, without the batch dimension where it batches.
     `infer_ns` by batch size and `load_ns` are the predictions at this moment, `weight_bytes` what it takes
     of the device's memory while it is resident (whole pages), `workspace_bytes` of the shared workspace.
+    `runtime` "tvm": it is compiled; else `reason` says why not, and open dimensions of its tensors are -1.
     """
 
     model_id: int
@@ -44,6 +45,12 @@ class LoadedModel:
     workspace_bytes: int
     artifact: Path
     runtime: str = "tvm"
+    reason: str = ""
+
+    @property
+    def note(self) -> str:
+        """What is to be known of how the version runs; nothing where it is compiled."""
+        return f"runs on {self.runtime}: {self.reason}" if self.reason else ""
 
 
 class ModelLoader(Protocol):

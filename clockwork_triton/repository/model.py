@@ -29,6 +29,8 @@ class ServedModel:
     artifact (row shapes without the batch dimension, all fixed). `model_id` names it to the engine: a model
     that was replaced has a new one. `batch_sizes`: what one inference can hold, ascending; a request with
     more rows (up to `max_batch_size`) is run in parts. `labels`: by output name, the lines of its label file.
+    `runtime`: "tvm", or what runs a model that is not compiled; then dimensions may be -1, and `seen_shapes`
+    are those of the inputs that the model sees otherwise than clients do.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ServedModel:
     batch_sizes: tuple[int, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtime: str = "tvm"
+    seen_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

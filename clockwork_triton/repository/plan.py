@@ -29,12 +29,14 @@ LARGEST_LABELS_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class ConfigOptions:
-    """What the command line says about configurations. `gpus`: ids of the GPUs that serve."""
+    """What the command line says about configurations. `gpus`: ids of the GPUs that serve. `fallback`: what
+    cannot be compiled, as open dimensions cannot, may run on a host runtime."""
 
     config_name: str = ""
     auto_complete: bool = True
     default_max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
     gpus: frozenset[int] = frozenset()
+    fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def prepare_version(
             version,
             onnx_path(plan, version),
             config,
-            input_shapes(config, signature),
+            input_shapes(config, signature, may_be_open=options.fallback or signature.texts),
         ),
         read_labels(config, plan.directory),
         queue_policies(config),
@@ -128,19 +130,36 @@ def prepare_version(
 def served_model(prepared: PreparedVersion, loaded: LoadedModel) -> ServedModel:
     """The version as clients see it. ServerError if it turned out otherwise than its configuration says."""
     source = prepared.source
+    inputs = visible_specs(source.config.input, loaded.inputs, source.name)
     return ServedModel(
         name=source.name,
         version=source.version,
         model_id=loaded.model_id,
-        config=source.config,
-        inputs=visible_specs(source.config.input, loaded.inputs, source.name),
+        config=_told(source.config, loaded),
+        inputs=inputs,
         outputs=visible_specs(source.config.output, loaded.outputs, source.name),
         max_batch_size=source.config.max_batch_size,
         queue=prepared.queue,
         batch_sizes=tuple(sorted(loaded.infer_ns)),
         labels=prepared.labels,
         runtime=loaded.runtime,
+        seen_shapes={
+            spec.name: own.shape
+            for spec, own in zip(inputs, loaded.inputs, strict=True)
+            if own.shape != spec.shape and -1 not in own.shape
+        },
     )
+
+
+def _told(config: Any, loaded: LoadedModel) -> Any:
+    """The configuration; where the version is not compiled, clients find in it what runs it, and why."""
+    if not loaded.reason:
+        return config
+    told = ModelConfig()
+    told.CopyFrom(config)
+    told.parameters["runtime"].string_value = loaded.runtime
+    told.parameters["runtime_reason"].string_value = loaded.reason
+    return told
 
 
 def read_labels(config: Any, directory: Path) -> Mapping[str, tuple[str, ...]]:

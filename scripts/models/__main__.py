@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from scripts.models import digits, encoder, simple, squeezenet
+from scripts.models import digits, encoder, simple, squeezenet, strings
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -17,6 +17,8 @@ BUILDERS: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "digits": digits.build,
     "squeezenet": squeezenet.build,
     "encoder": encoder.build,
+    "simple_string": strings.simple_string,
+    "simple_identity": strings.simple_identity,
 }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from struct import pack
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,7 @@ def test_outputs_are_joined_in_order_whatever_ends_first() -> None:
         await engine.until_waiting(3)
         for place in (2, 0, 0):
             engine.release(place)
-        assert await task == (b"aabbcc",)
+        assert (await task).tensors == (b"aabbcc",)
         assert len(answers) == 3
 
     run(test())
@@ -82,3 +83,16 @@ def test_cancelling_it_cancels_every_part() -> None:
         assert engine.cancelled == 2
 
     run(test())
+
+
+@given(
+    st.lists(st.lists(st.binary(max_size=5), min_size=2, max_size=2), min_size=1, max_size=9),
+    st.integers(1, 4),
+)
+def test_texts_are_split_between_rows(rows: list[list[bytes]], largest: int) -> None:
+    texts = [b"".join(pack("<I", len(text)) + text for text in row) for row in rows]
+    whole = InferenceCall(1, len(rows), (b"".join(texts),), 0, None, 0, ((len(rows), 2),))
+    parts = split(whole, largest, {0})
+    expected = [texts[start : start + largest] for start in range(0, len(rows), largest)]
+    assert [as_bytes(part.inputs[0]) for part in parts] == [b"".join(some) for some in expected]
+    assert [part.shapes for part in parts] == [((len(some), 2),) for some in expected]
