@@ -227,7 +227,7 @@ SCHEDULING: tuple[Flag, ...] = (
         True,
         "run models that cannot be compiled on ONNX Runtime, where it is installed ([onnxruntime])",
     ),
-    Flag("policy", str, "clockwork", "the scheduling policy"),
+    Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),
     Flag("request-log", Path, None, "write a line for every request to this file"),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from clockwork_triton.errors import ServerError
 
 Buffer = bytes | memoryview
+BUFFER_TYPES = (bytes, memoryview)
 
 
 class Source(Protocol):
@@ -33,14 +35,13 @@ def as_bytes(data: InputData) -> bytes:
     return bytes(content)
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceCall:
+class InferenceCall(NamedTuple):
     """One validated inference.
 
     `inputs` are the raw bytes of every input of the model, in the model's order, row-major, little-endian.
     `rows` is the batch dimension, 1 for a model that does not batch. `deadline_ns` is absolute, on the
     monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default. `shapes` of the
-    inputs, batch dimension included, where the model leaves dimensions open.
+    inputs, batch dimension included, where the model is not compiled.
     """
 
     model_id: int
@@ -52,8 +53,18 @@ class InferenceCall:
     shapes: tuple[tuple[int, ...], ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceAnswer:
+class Moments(NamedTuple):
+    """When an execution came to where, absolute on the server's monotonic clock, in this order: it was
+    decided, its inputs were laid out and its action sent, the device began and ended, its result was here."""
+
+    decided_ns: int
+    sent_ns: int
+    begin_ns: int
+    end_ns: int
+    returned_ns: int
+
+
+class InferenceAnswer(NamedTuple):
     """The raw bytes of every output in the model's order, and where the time went.
 
     `executed_rows` is the size of the batch that ran, padding included; `action_id` is the same for all
@@ -68,18 +79,26 @@ class InferenceAnswer:
     input_ns: int
     infer_ns: int
     output_ns: int
+    moments: Moments
     shapes: tuple[tuple[int, ...], ...] | None = None
 
 
+Done = Callable[[InferenceAnswer | ServerError], None]
+"""Told what became of a call: UNAVAILABLE "Request timeout expired" as soon as the deadline cannot be met,
+UNAVAILABLE when a worker was lost, INTERNAL when the device failed."""
+
+
 class InferenceEngine(Protocol):
-    """What the data plane needs of the engine.
+    """What the data plane needs of the engine. Everything happens on the event loop's thread."""
 
-    `infer` raises ServerError: UNAVAILABLE "Request timeout expired" as soon as the deadline cannot be
-    met, UNAVAILABLE when a worker was lost, INTERNAL when the device failed. Cancelling the awaiting task
-    cancels the request if it has not been dispatched.
-    """
+    def submit(self, call: InferenceCall, done: Done) -> int:
+        """Begins a call. `done` is called once, after this has returned, unless the number that is returned
+        is given to `cancel` before."""
+        ...
 
-    def infer(self, call: InferenceCall) -> Awaitable[InferenceAnswer]: ...
+    def cancel(self, number: int) -> None:
+        """Nobody waits for the call any more; it is given up if it has not been dispatched."""
+        ...
 
     def queued(self, model_id: int, priority: int) -> int:
         """How many calls of a model wait at a priority level, not counting those at a worker."""

@@ -12,7 +12,7 @@ from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.server import grpc_options
 from clockwork_triton.telemetry.latency_options import LatencyOptions
 
-POLICIES = ("clockwork",)
+POLICIES = ("adaptive", "clockwork")
 BASE = ["--model-repository", "/models"]
 
 

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PATIENCE_S = 120.0
@@ -20,9 +20,12 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class Ports:
+    """And the process that listens on them."""
+
     http: int
     grpc: int
     metrics: int
+    pid: int = 0
 
 
 def free_ports() -> Ports:
@@ -48,7 +51,7 @@ def triton(wheel: Path, repository: Path, log: Path, *flags: str) -> Iterator[Po
     environment["LD_LIBRARY_PATH"] = f"{sys.base_prefix}/lib:{wheel / 'nvidia_pytriton.libs'}"
     environment["PYTHONHOME"] = sys.base_prefix
     command = [str(home / "bin" / "tritonserver"), f"--backend-directory={backends}"]
-    with _running(command, repository, log, flags, environment) as ports:
+    with running(command, repository, log, flags, environment) as ports:
         yield ports
 
 
@@ -56,14 +59,15 @@ def triton(wheel: Path, repository: Path, log: Path, *flags: str) -> Iterator[Po
 def clockwork(repository: Path, cache: Path, log: Path, *flags: str) -> Iterator[Ports]:
     command = [sys.executable, "-m", "clockwork_triton.cli", "serve", f"--artifact-cache={cache}"]
     command += ["--device-memory=64M", "--allow-client-shm=true"]
-    with _running(command, repository, log, flags, dict(os.environ)) as ports:
+    with running(command, repository, log, flags, dict(os.environ)) as ports:
         yield ports
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     command: list[str], repository: Path, log: Path, flags: tuple[str, ...], environment: dict[str, str]
 ) -> Iterator[Ports]:
+    """A server that takes Triton's flags, for the length of a `with` block."""
     ports = free_ports()
     command = [*command, f"--model-repository={repository}", *flags]
     for protocol in ("http", "grpc", "metrics"):
@@ -72,7 +76,7 @@ def _running(
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     try:
         _wait_ready(process, ports, log)
-        yield ports
+        yield replace(ports, pid=process.pid)
     finally:
         process.terminate()
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.serving import wire
+from clockwork_triton.bench import wire
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 CONNECTIONS = 8
@@ -56,7 +56,7 @@ async def _ask(
     sent_ns = time.monotonic_ns()
     due_ns = sent_ns if due_ns is None else due_ns
     try:
-        status, body = await connection.call(requests[index])
+        status, body, _ = await connection.call(requests[index])
     except asyncio.CancelledError:
         # By one of the loops below, which gave up on it.
         return Answer(index, due_ns, sent_ns, time.monotonic_ns(), HANG)

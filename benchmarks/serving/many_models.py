@@ -113,16 +113,16 @@ def size_of_one(setup: Setup) -> int:
         return held_bytes(setup.artifact_cache)["model_000"]
 
 
-def write_model(directory: Path, seed: int) -> None:
-    """Two dense layers with weights of their own, 2 MiB."""
+def write_model(directory: Path, seed: int, width: int = WIDTH) -> None:
+    """Two dense layers with weights of their own: 8 bytes times the square of the width, 2 MiB."""
     generator = np.random.default_rng(seed)
 
     def weight(*shape: int) -> onnx.TensorProto:
-        values = generator.standard_normal(shape).astype(np.float32) / np.sqrt(WIDTH)
+        values = generator.standard_normal(shape).astype(np.float32) / np.sqrt(width)
         return numpy_helper.from_array(values.astype(np.float32), f"w{len(weights)}")
 
     weights: list[onnx.TensorProto] = []
-    for shape in ((16, WIDTH), (WIDTH, 2 * WIDTH), (2 * WIDTH, 4)):
+    for shape in ((16, width), (width, 2 * width), (2 * width, 4)):
         weights.append(weight(*shape))
     nodes = []
     for layer, tensor in enumerate(weights):

@@ -19,6 +19,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import triton_to_np_dtype
 
 from benchmarks.serving.server import MESSAGE_OPTIONS, Server
+from clockwork_triton.bench.requests import serialise
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -104,14 +105,11 @@ class Subject:
 
     def request(self, inputs: Arrays, timeout_us: int | None = None) -> bytes:
         """A ModelInferRequest, serialised once so that sending it costs the client little."""
-        message = service_pb2.ModelInferRequest(model_name=self.name)
-        for tensor in self.inputs:
-            value = inputs[tensor.name]
-            message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=value.shape)
-            message.raw_input_contents.append(value.tobytes())
-        if timeout_us is not None:
-            message.parameters["timeout"].int64_param = timeout_us
-        return bytes(message.SerializeToString())
+        tensors = {
+            tensor.name: (tensor.datatype, inputs[tensor.name].shape, inputs[tensor.name].tobytes())
+            for tensor in self.inputs
+        }
+        return serialise(self.name, tensors, timeout_us)
 
     def answer(self, reply: bytes) -> dict[str, Array]:
         message = service_pb2.ModelInferResponse.FromString(reply)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Sequence
 
+from clockwork_triton import event_loop
 from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.errors import ServerError
 from clockwork_triton.flags import ServeOptions, parse_serve
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
             return 1
         return await server.run()
 
-    return asyncio.run(serve())
+    return event_loop.run(serve())
 
 
 def log_settings(options: ServeOptions) -> LogSettings:

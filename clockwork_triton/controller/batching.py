@@ -5,11 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.request_queue import RequestQueue
+
+if TYPE_CHECKING:
+    from clockwork_triton.controller.replica import Replica
 
 # How many times the batch size of requests are looked at to fill it.
 LOOK = 8
@@ -33,47 +36,49 @@ class Choice(NamedTuple):
         return queue.take(self.places) if self.places else queue.take_slice(self.first, self.last)
 
 
-def largest_batch(
-    queue: RequestQueue, start_ns: int, sizes: Sequence[int], bounds_ns: Sequence[int]
-) -> Choice | None:
+def best_batch(queue: RequestQueue, start_ns: int, replica: Replica) -> Choice | None:
     """The largest batch, started at `start_ns`, all of whose requests end when due; None if there is none.
 
-    `bounds_ns[i]` is the duration of batch size `sizes[i]`. Requests too near their due time for the batch
-    are skipped. A size is filled exactly where requests allow it.
+    A smaller one if it does more rows in the same time. Requests too near their due time for the batch are
+    skipped. A size is filled exactly where requests allow it.
     """
     entries = queue.entries
+    sizes = replica.model.sizes
     if not entries:
         return None
     if queue.multi or sizes[0] != 1 or entries[0][0] != entries[-1][0]:
-        return _largest_mixed(queue, start_ns, sizes, bounds_ns)
+        return _best_mixed(queue, start_ns, replica)
     count = len(entries)
     rank, first_due, _, _ = entries[0]
-    for index in range(len(sizes) - 1, -1, -1):
-        size = sizes[index]
-        if size > count:
-            continue
+    if first_due < FAR <= entries[-1][1]:
+        # Those without a deadline do not ride along: they would make the others wait.
+        count = bisect_left(entries, (rank, FAR))
+    bounds_ns = replica.bound_ns
+    index = replica.model.filled_by(count)
+    while index >= 0:
         end_ns = start_ns + bounds_ns[index]
         first = 0 if first_due >= end_ns else bisect_left(entries, (rank, end_ns))
-        if count - first >= size:
-            return Choice(index, first, first + size)
+        if count - first >= sizes[index]:
+            if replica.slow[index]:
+                index -= 1
+                continue
+            return Choice(index, first, first + sizes[index])
+        index -= 1
     return None
 
 
-def urgent_batch(
-    queue: RequestQueue, start_ns: int, sizes: Sequence[int], bounds_ns: Sequence[int]
-) -> Choice | None:
-    """As `largest_batch`, but the most urgent request is left behind only if that is worth it."""
-    largest = largest_batch(queue, start_ns, sizes, bounds_ns)
-    if largest is None or largest.first == 0 or largest.places:
-        return largest
+def urgent_batch(queue: RequestQueue, start_ns: int, replica: Replica) -> Choice | None:
+    """As `best_batch`, but the most urgent request is left behind only if that is worth it."""
+    best = best_batch(queue, start_ns, replica)
+    if best is None or best.first == 0 or best.places:
+        return best
     first_due = queue.entries[0][1]
-    for index in range(largest.size - 1, -1, -1):
-        if start_ns + bounds_ns[index] <= first_due:
-            rate = sizes[index] / bounds_ns[index]
-            if sizes[largest.size] / bounds_ns[largest.size] < WORTH_LEAVING * rate:
-                return Choice(index, 0, sizes[index])
+    for index in range(best.size - 1, -1, -1):
+        if start_ns + replica.bound_ns[index] <= first_due:
+            if replica.rate(best.size) < WORTH_LEAVING * replica.rate(index):
+                return Choice(index, 0, replica.model.sizes[index])
             break
-    return largest
+    return best
 
 
 def patient_batch(queue: RequestQueue, sizes: Sequence[int]) -> tuple[int, tuple[int, ...]]:
@@ -92,24 +97,19 @@ def patient_batch(queue: RequestQueue, sizes: Sequence[int]) -> tuple[int, tuple
     return first.size, (places[0],)
 
 
-def _largest_mixed(
-    queue: RequestQueue, start_ns: int, sizes: Sequence[int], bounds_ns: Sequence[int]
-) -> Choice | None:
-    """For requests of several rows or levels: fill each size greedily in order, take the largest filled.
-
-    If no size is filled exactly, the fill that does most rows in a nanosecond is padded.
-    """
+def _best_mixed(queue: RequestQueue, start_ns: int, replica: Replica) -> Choice | None:
+    """For requests of several rows or levels: fill each size greedily in order, and take the fill that does
+    most rows in the same time, the largest of several."""
     best: Choice | None = None
     best_rate = 0.0
-    for index in range(len(sizes) - 1, -1, -1):
-        places, rows = _fill(queue, sizes[index], start_ns + bounds_ns[index])
-        if not places:
-            continue
-        rate = rows / bounds_ns[index]
-        if rate >= best_rate:
-            best, best_rate = Choice(index, places[0], places[-1] + 1, places), rate
-        if rows == sizes[index]:
-            break
+    for index in range(len(replica.model.sizes) - 1, -1, -1):
+        places, rows = _fill(queue, replica.model.sizes[index], start_ns + replica.bound_ns[index])
+        if places:
+            rate = rows / replica.expected_ns[index]
+            if rate > best_rate:
+                best, best_rate = Choice(index, places[0], places[-1] + 1, places), rate
+            if rows == replica.model.sizes[index] and not replica.slow[index]:
+                break
     return best
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from clockwork_triton.controller.actions import ActionKind, ActionResult, Status
 from clockwork_triton.controller.commands import Calibrated
+from clockwork_triton.controller.estimates import WINDOW
 from clockwork_triton.controller.events import CalibrationAsked
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.replica import Replica, Residency
+from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import Flight, WorkerState
 
@@ -18,14 +20,23 @@ from clockwork_triton.controller.worker_state import Flight, WorkerState
 RETRIES = 10
 # How long to wait before looking for room again.
 ROOM_RETRY_NS = 10_000_000
+# No probe begins while there are so many others, or calibrations.
+MOST_JOBS = 16
+# A duration of at least this part of a rough estimate confirms it.
+CONFIRMED = 0.9
 
 
 class Calibration:
-    """One CalibrationAsked and how far it has come. Its actions go out one at a time."""
+    """One CalibrationAsked and how far it has come. Its actions go out one at a time.
 
-    def __init__(self, asked: CalibrationAsked, model: ModelState) -> None:
+    `probe`: it was asked for by the controller itself, which learns from its results, and wants no more of a
+    batch size once a duration has confirmed the rough estimate.
+    """
+
+    def __init__(self, asked: CalibrationAsked, model: ModelState, *, probe: bool = False) -> None:
         self.asked = asked
         self.model = model
+        self.probe = probe
         self.sizes = tuple(sorted(asked.rough.infer_ns))
         self.worker: WorkerState | None = None
         self.flight: Flight | None = None
@@ -37,11 +48,17 @@ class Calibration:
         self.flight = None
         self.load_ns: list[int] = []
         self.infer_ns: dict[int, list[int]] = {size: [] for size in self.asked.runs}
+        self.confirmed: set[int] = set()
+
+    def ran(self, batch_size: int, duration_ns: int) -> None:
+        self.infer_ns[batch_size].append(duration_ns)
+        if self.probe and duration_ns >= CONFIRMED * self.asked.rough.infer_ns[batch_size]:
+            self.confirmed.add(batch_size)
 
     def next_run(self) -> int | None:
         """The batch size to run next."""
         for size, runs in sorted(self.asked.runs.items()):
-            if len(self.infer_ns[size]) < runs:
+            if len(self.infer_ns[size]) < runs and size not in self.confirmed:
                 return size
         return None
 
@@ -60,6 +77,21 @@ class Calibrator:
         self._jobs.append(job)
         self._assign(now_ns)
 
+    def may_probe(self, model: ModelState) -> bool:
+        """Whether the model may be measured again: it is not being measured, and not too many others are."""
+        return len(self._jobs) < MOST_JOBS and all(job.model is not model for job in self._jobs)
+
+    def probe(self, replica: Replica, bounds_ns: Mapping[int, int], now_ns: int) -> None:
+        """Measures these batch sizes again, which are thought to take that long."""
+        model, worker = replica.model, replica.worker
+        rough = Estimate(replica.load.expected_ns, bounds_ns)
+        runs = dict.fromkeys(bounds_ns, WINDOW)
+        asked = CalibrationAsked(model.model_id, worker.spec.device_kind, rough, 0, runs)
+        job = Calibration(asked, model, probe=True)
+        job.worker = worker
+        self._jobs.append(job)
+        self._state.timers.at(now_ns, self._retry, worker)
+
     def abandon(self, model: ModelState, reason: str) -> None:
         """Gives up the calibrations of a model."""
         for job in [job for job in self._jobs if job.model is model]:
@@ -73,7 +105,7 @@ class Calibrator:
             if job.worker is worker:
                 job.errors += 1
                 job.restart()
-        for job in [job for job in self._jobs if job.errors > 1]:
+        for job in [job for job in self._jobs if job.errors > 1 or (job.errors and job.probe)]:
             self._finish(job, "two workers were lost while it ran")
         self._assign(now_ns)
 
@@ -100,7 +132,7 @@ class Calibrator:
             if kind is ActionKind.LOAD:
                 job.load_ns.append(duration_ns)
             elif kind is ActionKind.INFER:
-                job.infer_ns[flight.action.batch_size].append(duration_ns)
+                job.ran(flight.action.batch_size, duration_ns)
             self._charge(flight.replica.worker, duration_ns, now_ns)
             replica = flight.replica
             done = len(job.load_ns) >= job.asked.loads and replica.residency is Residency.RESIDENT
@@ -122,6 +154,8 @@ class Calibrator:
             replica = job.worker.replicas.get(job.model.model_id)
             if replica is not None:
                 replica.held = False
+        if job.probe:
+            return
         self._state.out.append(
             Calibrated(
                 job.model.model_id,
@@ -156,13 +190,13 @@ class Calibrator:
             flight = self._loader.load(replica, now_ns, idle_only=True)
             if flight is None:
                 self._state.timers.at(now_ns + ROOM_RETRY_NS, self._retry, worker)
+        elif replica.residency is Residency.RESIDENT and len(job.load_ns) >= job.asked.loads:
+            flight = self._infer(job, replica, now_ns)
         elif replica.residency is Residency.LOADING or replica.in_flight:
             self._state.timers.at(now_ns + ROOM_RETRY_NS, self._retry, worker)
             return None
-        elif len(job.load_ns) < job.asked.loads:
-            flight = self._loader.unload(replica, now_ns)
         else:
-            flight = self._infer(job, replica, now_ns)
+            flight = self._loader.unload(replica, now_ns)
         if flight is not None:
             flight.calibration = job
         return flight
@@ -182,8 +216,10 @@ class Calibrator:
         batch_size = job.next_run()
         assert batch_size is not None
         expected_ns = job.asked.rough.infer_ns[batch_size]
+        known = replica.model.sizes
+        size = known.index(batch_size) if batch_size in known else 0
         flight = self._state.send(
-            ActionKind.INFER, replica, (now_ns, FAR), expected_ns, batch_size=batch_size
+            ActionKind.INFER, replica, (now_ns, FAR), expected_ns, size=size, batch_size=batch_size
         )
         worker = replica.worker
         worker.exec.add(flight.action.action_id, expected_ns, now_ns + self._state.options.lead_ns)

@@ -14,6 +14,7 @@ from clockwork_triton.controller.events import (
     ModelRetired,
     RequestArrived,
     RequestCancelled,
+    RequestsArrived,
     ResultArrived,
     TimePassed,
     WorkerJoined,
@@ -54,6 +55,7 @@ class Controller:
         self._wake_ns: int | None = None
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             RequestArrived: self._request_arrived,
+            RequestsArrived: self._requests_arrived,
             RequestCancelled: self._request_cancelled,
             ResultArrived: self._result_arrived,
             ModelAdded: self._model_added,
@@ -99,6 +101,15 @@ class Controller:
     def _request_arrived(self, event: RequestArrived, now_ns: int) -> None:
         model = self._requests.arrive(event.request, now_ns)
         if model is not None:
+            self._dispatcher.queued(model, now_ns)
+
+    def _requests_arrived(self, event: RequestsArrived, now_ns: int) -> None:
+        joined = {}
+        for request in event.requests:
+            model = self._requests.arrive(request, now_ns)
+            if model is not None:
+                joined[model.model_id] = model
+        for model in joined.values():
             self._dispatcher.queued(model, now_ns)
 
     def _request_cancelled(self, event: RequestCancelled, now_ns: int) -> None:

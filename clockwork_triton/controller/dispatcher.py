@@ -9,6 +9,7 @@ from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Stage
 from clockwork_triton.controller.policy.base import Batch, Policy
+from clockwork_triton.controller.probes import Probes
 from clockwork_triton.controller.requests import Requests
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.supervision import Supervisor
@@ -35,6 +36,7 @@ class Dispatcher:
         self._requests = requests
         self._turn = 0
         self.calibrator = Calibrator(state, loader, self.fill)
+        Probes(state, self.calibrator)
         state.on_wake = self._woken
 
     def advance(self, now_ns: int) -> None:
@@ -55,7 +57,7 @@ class Dispatcher:
                     if not model.queue.entries:
                         return
                     self.fill(worker, now_ns)
-        if not model.queue.entries or model.loading:
+        if model.loading:
             return
         if not model.mask:
             self.place(model, now_ns)
@@ -69,14 +71,16 @@ class Dispatcher:
         state = self._state
         mask = state.link_mask
         if not mask:
-            for worker in state.workers.values():
-                self._wake_link(worker, now_ns)
+            if not state.links_watched:
+                state.links_watched = True
+                for worker in state.workers.values():
+                    self._wake_link(worker, now_ns)
             return
         self._turn += 1
         workers = state.some_of(mask, LOOK, self._turn)
         workers.sort(key=lambda worker: (worker.backlog_ns, -worker.arena.free_pages, worker.bit))
         for worker in workers:
-            if model.loading or not model.queue.entries:
+            if model.loading:
                 break
             self.fill(worker, now_ns)
 
@@ -126,13 +130,15 @@ class Dispatcher:
         if start_ns > now_ns + options.schedule_ahead_ns:
             return False
         start_ns = max(start_ns, now_ns + options.lead_ns)
-        batch = self._policy.pick(worker, start_ns, now_ns)
+        delay_ns = worker.starts.bound_ns(now_ns)
+        batch = self._policy.pick(worker, start_ns + delay_ns, now_ns)
         if batch is None:
             return False
-        self._send(batch, start_ns, now_ns)
+        self._send(batch, start_ns, delay_ns, now_ns)
         return True
 
-    def _send(self, batch: Batch, start_ns: int, now_ns: int) -> None:
+    def _send(self, batch: Batch, start_ns: int, delay_ns: int, now_ns: int) -> None:
+        """`delay_ns`: how much later than planned it may well start."""
         state = self._state
         replica, size, requests, dropped = batch
         model, worker = replica.model, replica.worker
@@ -141,8 +147,8 @@ class Dispatcher:
             pending.stage = Stage.DISPATCHED
             due_ns = min(due_ns, pending.due_ns)
         latest_ns = FAR
-        if due_ns < FAR:
-            latest_ns = min(start_ns + state.options.window_ns, due_ns - replica.bound_ns[size])
+        if due_ns < FAR and self._policy.plans_deadlines:
+            latest_ns = min(start_ns + delay_ns + state.options.window_ns, due_ns - replica.bound_ns[size])
         expected_ns = replica.expected_ns[size]
         flight = state.send(
             ActionKind.INFER,
@@ -152,6 +158,7 @@ class Dispatcher:
             size=size,
             batch_size=model.sizes[size],
             requests=requests,
+            start_ns=start_ns,
         )
         worker.exec.add(flight.action.action_id, expected_ns, now_ns + state.options.lead_ns)
         worker.infers += 1
@@ -186,6 +193,8 @@ class Dispatcher:
             state.link_mask &= ~bit
             if self._policy.wants_loads():
                 self._wake_link(worker, now_ns)
+            else:
+                state.links_watched = False
 
     def _close(self, worker: WorkerState, opens_ns: int, now_ns: int) -> None:
         """The worker can take no INFER until then, or until a result arrives."""

@@ -15,6 +15,13 @@ class RequestArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestsArrived:
+    """Requests that came together: all of them wait before the first is dispatched."""
+
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RequestCancelled:
     """Takes effect if the request has not been dispatched; else, and for an unknown id, nothing happens."""
 
@@ -72,6 +79,7 @@ class TimePassed:
 
 Event = (
     RequestArrived
+    | RequestsArrived
     | RequestCancelled
     | ResultArrived
     | ModelAdded

@@ -15,19 +15,23 @@ if TYPE_CHECKING:
 # Models whose cost of a row differs by less than this part of a factor of two are of one tier.
 TIERS_PER_DOUBLING = 2
 
+# How long requests of a model must have been refused before its estimates are doubted.
+PROBE_GAP_NS = 1_000_000_000
+
 
 class ModelState:
     """`sizes`: its batch sizes, ascending; durations by batch size are lists in this order.
 
     `resident`, `loading`: its replicas in that state, by worker id; `mask`: the bits of the workers that hold
-    it. `typical_ns`: how long a batch takes, as last learnt; `fastest_ns`: how long on the fastest worker
-    that holds it, with a margin. `fill`: by number of rows, the largest size that they fill. `tier`: models
-    that need about the same time for a row, cheapest first. `departed`: how many requests have left its
-    queue. `expiry_ns`: the moment of the timer that looks for requests of it that have become hopeless.
-    `key`, `pooled_key`: its place in the pools of workers. `unserved_ns`: the work
-    waiting that the workers which hold it cannot do in time. `warmth`: see the policy. `active_ns`: when a
-    request of it last arrived.
-    """
+    it. `typical_ns`: how long a batch takes, as last learnt; `row_ns`: a row in the best of them;
+    `fastest_ns`: how long on the fastest worker that holds it, with a margin. `fill`: by number of rows, the
+    largest size that they fill. `tier`: models that need about the same time for a row, cheapest first.
+    `departed`: how many requests have left its queue. `expiry_ns`: the moment of the timer that looks for
+    requests of it that have become hopeless. `key`: how urgent it is; `pooled_key`: no entry of it in a pool
+    is larger. `unserved_ns`: the work waiting that the workers which hold it cannot do in time. `warmth`: see
+    the policy. `active_ns`: when a request of it last arrived; `missed_ns`: when one was last refused only
+    because the model was not loaded. `probe_ns`: when the next refusal is a reason to doubt its estimates,
+    None if none was refused yet; `probe_gap_ns`: how long none is after that."""
 
     __slots__ = (
         "active_ns",
@@ -41,11 +45,15 @@ class ModelState:
         "load_errors",
         "loading",
         "mask",
+        "missed_ns",
         "model_id",
         "pooled_key",
+        "probe_gap_ns",
+        "probe_ns",
         "queue",
         "resident",
         "retired",
+        "row_ns",
         "serial",
         "sizes",
         "spec",
@@ -72,8 +80,11 @@ class ModelState:
         self.pooled_key = NEVER
         self.expiry_ns = FAR
         self.unserved_ns = 0
+        self.missed_ns = -FAR
         self.warmth = 0.0
         self.active_ns = -FAR
+        self.probe_ns: int | None = None
+        self.probe_gap_ns = PROBE_GAP_NS
         self.renew(spec)
 
     def renew(self, spec: ModelSpec) -> None:
@@ -85,6 +96,7 @@ class ModelState:
         self.typical_ns = [min(kind.infer_ns[size] for kind in kinds) for size in self.sizes]
         self.fastest_ns = list(self.typical_ns)
         self.fastest_load_ns = min((kind.load_ns for kind in kinds), default=0)
+        self._find_least()
         self.fill = self._fill_table()
         per_row = [ns / size for ns, size in zip(self.typical_ns, self.sizes, strict=True)]
         self.tier = floor(TIERS_PER_DOUBLING * log2(max(1.0, min(per_row)))) if per_row else 0
@@ -101,6 +113,16 @@ class ModelState:
     def filled_by(self, rows: int) -> int:
         """The index of the largest batch size that this many rows fill, or the smallest size."""
         return self.fill[rows] if rows < len(self.fill) else len(self.sizes) - 1
+
+    def learn(self, size: int, duration_ns: int) -> None:
+        """A batch of this size has been found to take so long."""
+        if duration_ns != self.typical_ns[size]:
+            self.typical_ns[size] = duration_ns
+            self._find_least()
+
+    def _find_least(self) -> None:
+        times = zip(self.typical_ns, self.sizes, strict=True)
+        self.row_ns = min([duration_ns // size for duration_ns, size in times], default=0)
 
     def bound_changed(self, size: int, old_ns: int, new_ns: int) -> None:
         """A worker that holds the model takes another time for this batch size than before."""

@@ -22,8 +22,8 @@ class Pending:
     """`due_ns`: when its INFER must have ended. `rank`: the priority level as a number that sorts, smallest
     first. `size`: the index of the smallest batch size that holds its rows. `attempts`: how often it was
     given up by a worker. `charged`: the worker that is reckoned to run it, for so long (`share_ns` in a full
-    batch, `cost_ns` alone) and within a slack of the class `slack`; None while there is none. `unserved`: it
-    was late by that reckoning."""
+    batch, `cost_ns` alone, `least_ns` in the best batch) and within a slack of the class `slack`; None while
+    there is none. `order`: its level and tier at that worker. `unserved`: it was late by that reckoning."""
 
     __slots__ = (
         "arrival_ns",
@@ -32,7 +32,9 @@ class Pending:
         "cost_ns",
         "deadline_ns",
         "due_ns",
+        "least_ns",
         "model",
+        "order",
         "rank",
         "request_id",
         "rows",
@@ -70,6 +72,8 @@ class Pending:
         self.charged: WorkerState | None = None
         self.cost_ns = 0
         self.share_ns = 0
+        self.least_ns = 0
+        self.order = (0, 0)
         self.slack = 0
         self.unserved = False
 

@@ -53,6 +53,7 @@ class ReadyPool:
                 heappop(heap)
             elif model.key > key:
                 replica.pooled_key = model.key
+                model.pooled_key = max(model.pooled_key, model.key)
                 heapreplace(heap, (model.key, serial, replica))
             else:
                 return entry

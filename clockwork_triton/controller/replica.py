@@ -6,13 +6,17 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from clockwork_triton.controller.estimates import DurationEstimate
-from clockwork_triton.controller.keys import NEVER
+from clockwork_triton.controller.keys import FAR, NEVER
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.page_arena import Place
 from clockwork_triton.controller.specs import Estimate
 
 if TYPE_CHECKING:
     from clockwork_triton.controller.worker_state import WorkerState
+
+
+# A batch size that does less than this part of the rows a second of a smaller one is not used.
+SLOW = 0.9
 
 
 class Residency(IntEnum):
@@ -24,7 +28,9 @@ class Residency(IntEnum):
 class Replica:
     """`epoch` counts LOADs and tells the results of one stay from another's. `owed_until`: the model's
     `departed` at which what it was loaded for has left the queue. `held`: under calibration, not to be
-    unloaded. `ready`: it can be used. `pooled_key`, `regret`: its entries in the orders of the worker."""
+    unloaded. `ready`: it can be used. `ran_ns`, by size: when it was last measured. `slow`,
+    by size: it does clearly fewer rows in the same time than a smaller size. `pooled_key`, `regret`: its
+    entries in the orders of the worker."""
 
     __slots__ = (
         "bound_ns",
@@ -38,10 +44,12 @@ class Replica:
         "owed_until",
         "place",
         "pooled_key",
+        "ran_ns",
         "ready",
         "regret",
         "residency",
         "serial",
+        "slow",
         "used_ns",
         "worker",
     )
@@ -64,6 +72,8 @@ class Replica:
         self.infer: list[DurationEstimate] = []
         self.bound_ns: list[int] = []
         self.expected_ns: list[int] = []
+        self.ran_ns: list[int] = []
+        self.slow: list[bool] = []
 
     def renew(self, estimate: Estimate, sizes: tuple[int, ...]) -> None:
         """Starts from this profile; what was measured before is forgotten."""
@@ -71,16 +81,41 @@ class Replica:
         self.infer = [DurationEstimate(estimate.infer_ns[size]) for size in sizes]
         self.bound_ns = [estimate.infer_ns[size] for size in sizes]
         self.expected_ns = list(self.bound_ns)
+        self.ran_ns = [-FAR] * len(sizes)
+        self.slow = [False] * len(sizes)
+        if self.model.sizes == sizes:
+            self._find_slow()
 
-    def ran(self, size: int, measured_ns: int) -> None:
+    def ran(self, size: int, measured_ns: int, now_ns: int) -> None:
         """Learns from an INFER of this batch size (an index)."""
+        self.ran_ns[size] = now_ns
         duration = self.infer[size]
         duration.add(measured_ns)
-        self.expected_ns[size] = self.model.typical_ns[size] = duration.expected_ns
+        if duration.expected_ns != self.expected_ns[size]:
+            self.expected_ns[size] = duration.expected_ns
+            self._find_slow()
+        self.model.learn(size, duration.expected_ns)
         before_ns, after_ns = self.bound_ns[size], duration.bound_ns
         if after_ns != before_ns:
             self.bound_ns[size] = after_ns
             self.model.bound_changed(size, before_ns, after_ns)
+
+    def rate(self, size: int) -> float:
+        """Rows a nanosecond of a full batch of this size (an index)."""
+        return self.model.sizes[size] / self.expected_ns[size]
+
+    def doubtful(self, size: int) -> bool:
+        """Whether it may be slow only by its bound: it would do fewer rows in the same time than a smaller
+        size usually does."""
+        best = max([self.rate(smaller) for smaller in range(size)], default=0.0)
+        return self.model.sizes[size] < SLOW * best * self.bound_ns[size]
+
+    def _find_slow(self) -> None:
+        best = 0.0
+        for size in range(len(self.expected_ns)):
+            rate = self.rate(size)
+            self.slow[size] = rate < SLOW * best
+            best = max(best, rate)
 
     @property
     def usable(self) -> bool:

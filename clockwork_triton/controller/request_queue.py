@@ -36,9 +36,13 @@ class RequestQueue:
         if pending.rows > 1:
             self.multi += 1
 
-    def remove(self, pending: Pending) -> None:
+    def place_of(self, pending: Pending) -> int:
         index = bisect_left(self.entries, (pending.rank, pending.due_ns, pending.seq))
         assert self.entries[index][3] is pending
+        return index
+
+    def remove(self, pending: Pending) -> None:
+        index = self.place_of(pending)
         self.take_slice(index, index + 1)
 
     def take_slice(self, begin: int, end: int) -> tuple[Pending, ...]:

@@ -28,7 +28,7 @@ class Requests:
         self._seq = 0
 
     def arrive(self, request: Request, now_ns: int) -> ModelState | None:
-        """Returns the model whose queue the request has joined, or None if it is answered already."""
+        """Returns the model, if it can be given to a worker or should be loaded now."""
         state = self._state
         state.counters.requests += 1
         model = state.models.get(request.model_id)
@@ -41,7 +41,10 @@ class Requests:
             return None
         self._seq += 1
         deadline_ns = request.deadline_ns
-        due_ns = FAR + request.arrival_ns if deadline_ns is None else deadline_ns - state.options.buffer_ns
+        if deadline_ns is None:
+            due_ns = FAR + request.arrival_ns
+        else:
+            due_ns = deadline_ns - self._margin_ns(deadline_ns - request.arrival_ns, now_ns)
         pending = Pending(
             request.request_id,
             model,
@@ -59,10 +62,20 @@ class Requests:
             state.answer(pending, Outcome.FAILED, now_ns, message=TOO_LARGE)
         elif self.hopeless(pending, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
+            return model if self._policy.turned_away(pending, now_ns) else None
+        elif self._policy.crowded_out(pending, now_ns):
+            state.answer(pending, Outcome.REFUSED, now_ns)
         else:
             self._enqueue(pending, now_ns)
             return model
         return None
+
+    def _margin_ns(self, budget_ns: int, now_ns: int) -> int:
+        """How long before its deadline a request must have run, so that its answer is there in time."""
+        state, options = self._state, self._state.options
+        buffer_ns = max(options.buffer_ns, int(options.buffer_share * budget_ns))
+        most_ns = max(buffer_ns, int(options.margin_share * budget_ns))
+        return min(buffer_ns + state.returns.bound_ns(now_ns), most_ns)
 
     def cancel(self, request_id: int, now_ns: int) -> None:
         pending = self._state.pending.get(request_id)

@@ -88,15 +88,21 @@ class Results:
         replica.model.in_flight -= len(flight.requests)
         status = result.status
         if status is Status.OK:
+            self._state.returns.add(max(0, now_ns - result.end_ns), now_ns)
+            if flight.calibration is None:
+                worker.starts.add(max(0, result.begin_ns - flight.start_ns), now_ns)
             sizes = replica.model.sizes
             if flight.size < len(sizes) and sizes[flight.size] == flight.action.batch_size:
-                replica.ran(flight.size, max(1, result.end_ns - result.begin_ns))
+                replica.ran(flight.size, max(1, result.end_ns - result.begin_ns), now_ns)
+            self._policy.ended(flight, now_ns)
             for pending in flight.requests:
                 if pending.stage is Stage.DISPATCHED:
                     self._state.answer(pending, Outcome.OK, now_ns, result.action_id)
             return set()
         if status is Status.TOO_LATE:
             self._state.counters.too_late += 1
+            # When it would have started is not known, only that it would have been after its latest.
+            worker.starts.add(max(0, min(now_ns, flight.action.latest_ns) - flight.start_ns), now_ns)
         if status is Status.NOT_LOADED and flight.epoch == replica.epoch:
             self._not_there(flight, now_ns)
         again: set[int] = set()

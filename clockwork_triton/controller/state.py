@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from clockwork_triton.controller.actions import Action, ActionKind, Outcome
 from clockwork_triton.controller.commands import AnswerRequest, Command, SendAction
+from clockwork_triton.controller.delays import Delays
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
@@ -40,9 +41,11 @@ class Counters:
 class State:
     """`out` collects the commands of the event under way.
 
-    Sets of workers are written as numbers, one bit each; `slots` says whose bit is whose. `open_mask`: could
-    be given another INFER. `idle_mask`: have none outstanding. `link_mask`: could be given a LOAD.
-    `openings`: when workers that nothing waits for open again.
+    Sets of workers are written as numbers, one bit each; `slots` says whose bit is whose. `everyone`: all
+    of them. `open_mask`: could be given another INFER. `idle_mask`: have none outstanding. `link_mask`: could
+    be given a LOAD; `links_watched`: all others will be looked at when they can.
+    `openings`: when workers that nothing waits for open again. `returns`: how long results take to come
+    back.
     """
 
     def __init__(self, options: Options) -> None:
@@ -53,12 +56,16 @@ class State:
         self.open_mask = 0
         self.idle_mask = 0
         self.link_mask = 0
+        self.links_watched = True
         self.openings = Timers()
         self.pending: dict[int, Pending] = {}
+        self.returns = Delays()
         self.timers = Timers()
         self.counters = Counters()
         self.out: list[Command] = []
         self.on_wake: Callable[[WorkerState, int, int], None] = _nothing
+        self.on_refused: Callable[[Pending, int], None] = _no_doubt
+        self.everyone = 0
         self._action_id = 0
         self._serial = 0
 
@@ -72,12 +79,14 @@ class State:
         worker = WorkerState(spec, 1 << index)
         self.slots[index : index + 1] = [worker]
         self.workers[spec.worker_id] = worker
+        self.everyone |= worker.bit
         return worker
 
     def remove_worker(self, worker_id: int) -> WorkerState | None:
         worker = self.workers.pop(worker_id, None)
         if worker is not None:
             self.slots[self.slots.index(worker)] = None
+            self.everyone &= ~worker.bit
             self.close(worker)
         return worker
 
@@ -123,6 +132,7 @@ class State:
         size: int = 0,
         batch_size: int = 0,
         requests: tuple[Pending, ...] = (),
+        start_ns: int = 0,
         pages: tuple[int, ...] = (),
     ) -> Flight:
         self._action_id += 1
@@ -139,7 +149,7 @@ class State:
             tuple([pending.request_id for pending in requests]),
             pages,
         )
-        flight = Flight(action, replica, size, requests)
+        flight = Flight(action, replica, size, requests, start_ns)
         worker.flights[action.action_id] = flight
         self.out.append(SendAction(action))
         return flight
@@ -163,6 +173,8 @@ class State:
                 counters.late += 1
         elif outcome is Outcome.REFUSED:
             counters.refused += 1
+            if pending.model.probe_ns is None or now_ns >= pending.model.probe_ns:
+                self.on_refused(pending, now_ns)
         elif outcome is Outcome.CANCELLED:
             counters.cancelled += 1
         elif outcome is Outcome.WORKER_LOST:
@@ -184,4 +196,8 @@ class State:
 
 
 def _nothing(_worker: WorkerState, _time_ns: int, _now_ns: int) -> None:
+    pass
+
+
+def _no_doubt(_pending: Pending, _now_ns: int) -> None:
     pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clockwork_triton.controller.actions import Action
+from clockwork_triton.controller.delays import Delays
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.page_arena import PageArena
 from clockwork_triton.controller.pending import Pending
@@ -18,18 +19,25 @@ if TYPE_CHECKING:
 
 
 class Flight:
-    """An action at a worker. `size` is an index into the model's sizes."""
+    """An action at a worker. `size` is an index into the model's sizes; `start_ns`: when it was planned to
+    start."""
 
-    __slots__ = ("action", "calibration", "epoch", "replica", "requests", "size")
+    __slots__ = ("action", "calibration", "epoch", "replica", "requests", "size", "start_ns")
 
     def __init__(
-        self, action: Action, replica: Replica, size: int = 0, requests: tuple[Pending, ...] = ()
+        self,
+        action: Action,
+        replica: Replica,
+        size: int = 0,
+        requests: tuple[Pending, ...] = (),
+        start_ns: int = 0,
     ) -> None:
         self.action = action
         self.replica = replica
         self.epoch = replica.epoch
         self.size = size
         self.requests = requests
+        self.start_ns = start_ns
         self.calibration: Calibration | None = None
 
 
@@ -37,11 +45,11 @@ class WorkerState:
     """`bit`: what stands for it in masks. `exec` and `link` are one timeline where it does not overlap them.
 
     `pool`: resident models with requests waiting. `work_ns`, by class of slack, and `backlog_ns`: the waiting
-    work it is reckoned to do, run one by one and in full batches. `opens_ns`: when it can be given another
-    INFER, FAR if only a result can open it. `wake_ns`: the moment of the timer that gives it more work.
-    `aged_ns`, `calibrate_ns`: from when on an aged request, or a calibration, may take a turn from others.
-    `victims`: its resident models in the policy's order of unloading.
-    """
+    work it is reckoned to do, run one by one and in full batches; `queued_ns`: the same in the best batches,
+    by priority level and tier. `opens_ns`: when it can be given another INFER, FAR if only a result can open
+    it. `wake_ns`: the moment of the timer that gives it more work. `starts`: how much later than planned its
+    INFERs start. `aged_ns`, `calibrate_ns`: from when on an aged request, or a calibration, may take a turn
+    from others. `victims`: its resident models in the policy's order of unloading."""
 
     __slots__ = (
         "aged_ns",
@@ -55,8 +63,10 @@ class WorkerState:
         "link",
         "opens_ns",
         "pool",
+        "queued_ns",
         "replicas",
         "spec",
+        "starts",
         "stuck",
         "victims",
         "wake_ns",
@@ -75,10 +85,12 @@ class WorkerState:
         self.replicas: dict[int, Replica] = {}
         self.flights: dict[int, Flight] = {}
         self.infers = 0
+        self.starts = Delays()
         self.stuck = False
         self.pool = ReadyPool()
         self.work_ns: dict[int, int] = {}
         self.backlog_ns = 0
+        self.queued_ns: dict[tuple[int, int], int] = {}
         self.victims: list[tuple[float, int, Replica]] = []
         self.opens_ns = 0
         self.wake_ns = FAR

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from clockwork_triton.artifact import Manifest
-from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Outcome, Request
+from clockwork_triton.controller.actions import ActionKind, ActionResult, Outcome, Request
 from clockwork_triton.controller.commands import (
     AnswerRequest,
     Calibrated,
-    Command,
     ModelGone,
     SendAction,
     WakeAt,
@@ -27,8 +26,8 @@ from clockwork_triton.controller.events import (
     Event,
     ModelAdded,
     ModelRetired,
-    RequestArrived,
     RequestCancelled,
+    RequestsArrived,
     ResultArrived,
     TimePassed,
     WorkerJoined,
@@ -36,12 +35,13 @@ from clockwork_triton.controller.events import (
 )
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
 from clockwork_triton.engine.fleet import Fleet
-from clockwork_triton.engine.flights import Flights
+from clockwork_triton.engine.flights import Flights, Waiting
 from clockwork_triton.engine.journal import Journal
 from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ServerError
-from clockwork_triton.inference import InferenceAnswer, InferenceCall
+from clockwork_triton.event_loop import turn_end
+from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall
 from clockwork_triton.telemetry.gauges import WorkerGauges
 from clockwork_triton.telemetry.histogram import Histogram
 
@@ -49,13 +49,14 @@ log = logging.getLogger(__name__)
 
 CALIBRATION_LIMIT_S = 300.0
 STUCK_LIMIT_S = 1.0
+STOPPING = "Server is stopping"
 
 
 class Engine:
     """Runs the controller: turns what happens into its events, and does what it commands.
 
-    Everything happens on the event loop's thread. `infer` is what front ends call; the `*_model` and
-    `calibrate` methods are the model loader's.
+    Everything happens on the event loop's thread. `submit` and `cancel` are what front ends call; the
+    `*_model` and `calibrate` methods are the model loader's.
     """
 
     def __init__(
@@ -65,11 +66,11 @@ class Engine:
         self._clock = clock
         self._fleet = Fleet(options, self._worker_joined, self._worker_lost, self._result_arrived)
         self._manifests: dict[int, Manifest] = {}
-        # Of the requests that are not answered yet.
-        self._calls: dict[int, InferenceCall] = {}
-        self._futures: dict[int, asyncio.Future[InferenceAnswer]] = {}
+        # The requests that are not answered yet, and those of them that the controller has not been told of.
+        self._waiting: dict[int, Waiting] = {}
+        self._arrived: list[Request] = []
+        self._at_turn_end: Callable[[Callable[[], None]], None] = _not_started
         self._flights = Flights(clock)
-        self._answers: dict[int, InferenceAnswer | ServerError] = {}
         self._calibrations: dict[tuple[int, str], asyncio.Future[Calibrated]] = {}
         self._gone: dict[int, asyncio.Future[None]] = {}
         self._request_ids = itertools.count(1)
@@ -78,8 +79,17 @@ class Engine:
         self._journal = Journal(options, clock)
         self._devices = [worker.device for worker in options.workers]
         self._stopped = False
+        self._do: Mapping[type, Callable[[Any], None]] = {
+            SendAction: self._send,
+            AnswerRequest: self._answer,
+            WakeAt: self._wake_at,
+            Calibrated: self._calibrated,
+            ModelGone: self._forget,
+            WorkerStuck: self._end_stuck,
+        }
 
     async def start(self) -> None:
+        self._at_turn_end = turn_end(asyncio.get_running_loop())
         await self._fleet.start()
 
     async def stop(self) -> None:
@@ -87,8 +97,10 @@ class Engine:
         await self._fleet.stop()
         if self._wake is not None:
             self._wake.cancel()
-        for future in self._futures.values():
-            _fail(future)
+        waiting, self._waiting = self._waiting, {}
+        self._arrived.clear()
+        for each in waiting.values():
+            self._tell(each, ServerError(Code.UNAVAILABLE, STOPPING))
         for calibration in self._calibrations.values():
             _fail(calibration)
         for gone in self._gone.values():
@@ -129,28 +141,34 @@ class Engine:
             )
         return tuple(gauges)
 
-    async def infer(self, call: InferenceCall) -> InferenceAnswer:
-        """See InferenceEngine."""
-        request_id = next(self._request_ids)
-        future: asyncio.Future[InferenceAnswer] = asyncio.get_running_loop().create_future()
-        self._calls[request_id] = call
-        self._futures[request_id] = future
-        self._handle(
-            RequestArrived(
-                Request(
-                    request_id, call.model_id, call.rows, call.arrival_ns, call.deadline_ns, call.priority
-                )
-            )
+    def submit(self, call: InferenceCall, done: Done) -> int:
+        """See InferenceEngine. What comes in one turn of the event loop is told the controller at its end, in
+        one piece, so that it can run together."""
+        number = next(self._request_ids)
+        self._waiting[number] = Waiting(call, done)
+        if not self._arrived:
+            self._at_turn_end(self._deliver)
+        self._arrived.append(
+            Request(number, call.model_id, call.rows, call.arrival_ns, call.deadline_ns, call.priority)
         )
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._handle(RequestCancelled(request_id))
-            raise
+        return number
+
+    def cancel(self, number: int) -> None:
+        """See InferenceEngine."""
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return
+        waiting.done = None
+        for place, request in enumerate(self._arrived):
+            if request.request_id == number:
+                del self._arrived[place], self._waiting[number]
+                return
+        self._handle(RequestCancelled(number))
 
     def queued(self, model_id: int, priority: int) -> int:
         """See InferenceEngine."""
-        return self._controller.queued(model_id, priority)
+        arrived = sum(r.model_id == model_id and r.priority == priority for r in self._arrived)
+        return arrived + self._controller.queued(model_id, priority)
 
     async def register_model(self, name: str, artifact: Path) -> int:
         """Makes an artifact known to every worker and returns its id; without estimates it cannot run yet.
@@ -193,49 +211,48 @@ class Engine:
         if self._stopped:
             return
         gone = self._gone[model_id] = asyncio.get_running_loop().create_future()
+        # What arrived before is still served.
+        self._deliver()
         self._handle(ModelRetired(model_id))
         await gone
 
+    def _deliver(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if arrived:
+            self._handle(RequestsArrived(tuple(arrived)))
+
     def _handle(self, event: Event) -> None:
+        do = self._do
         for command in self._controller.handle(event, self._clock()):
-            self._do(command)
+            do[type(command)](command)
 
-    def _do(self, command: Command) -> None:
-        if isinstance(command, SendAction):
-            self._send(command.action)
-        elif isinstance(command, AnswerRequest):
-            self._answer(command)
-        elif isinstance(command, WakeAt):
-            self._wake_at(command.time_ns)
-        elif isinstance(command, Calibrated):
-            calibration = self._calibrations.pop((command.model_id, command.device_kind))
-            if not calibration.done():
-                calibration.set_result(command)
-        elif isinstance(command, ModelGone):
-            self._forget(command.model_id)
-        elif isinstance(command, WorkerStuck):
-            self._end_stuck(command.worker_id)
-        else:
-            raise AssertionError(f"unknown command {command}")
+    def _calibrated(self, command: Calibrated) -> None:
+        calibration = self._calibrations.pop((command.model_id, command.device_kind))
+        if not calibration.done():
+            calibration.set_result(command)
 
-    def _forget(self, model_id: int) -> None:
+    def _forget(self, command: ModelGone) -> None:
+        model_id = command.model_id
         self._fleet.unregister(model_id)
         del self._manifests[model_id]
         gone = self._gone.pop(model_id)
         if not gone.done():
             gone.set_result(None)
 
-    def _send(self, action: Action) -> None:
-        calls = [self._calls[request_id] for request_id in action.request_ids]
+    def _send(self, command: SendAction) -> None:
+        action = command.action
+        waiting = self._waiting
+        calls = [waiting[request_id].call for request_id in action.request_ids]
         worker = self._fleet[action.worker_id]
         self._flights.depart(action, worker, calls, self._manifests[action.model_id])
 
-    def _end_stuck(self, worker_id: int) -> None:
+    def _end_stuck(self, command: WorkerStuck) -> None:
         """Kills a worker whose action is overdue by far, if it stays so; the fleet starts another.
 
         Its result may lie here unread, where it was this process that was kept from running. The times of a
         calibration are guesses at first, so it is given longer.
         """
+        worker_id = command.worker_id
         actions = self._flights.at(worker_id)
         calibrating = any(self._calibrating(action.model_id) for action in actions)
         if calibrating:
@@ -250,39 +267,39 @@ class Engine:
             log.error("worker %d is stuck: its action is overdue by far. It is killed", worker_id)
             process.kill()
 
-    def _result_arrived(self, worker: WorkerProcess, result: ActionResult) -> None:
-        action, answers = self._flights.land(result, self._calls, self._manifests.__getitem__)
-        self._answers |= answers
-        name = self._manifests[action.model_id].name
+    def _result_arrived(self, worker: WorkerProcess, result: ActionResult, received_ns: int) -> None:
+        waiting = self._waiting
+        action = self._flights.land(result, received_ns, waiting, self._manifests)
         calibrating = self._calibrating(action.model_id)
         self._handle(ResultArrived(result))
+        name = self._manifests[action.model_id].name
         self._journal.action(action, result, name, self._controller.pages_used(worker.worker_id), calibrating)
 
     def _calibrating(self, model_id: int) -> bool:
         return any(model == model_id for model, _ in self._calibrations)
 
-    def _answer(self, answer: AnswerRequest) -> None:
-        call = self._calls.pop(answer.request_id)
-        future = self._futures.pop(answer.request_id)
-        measured = self._answers.pop(answer.request_id, None)
-        if not future.done():
-            if answer.outcome is Outcome.OK:
-                assert measured is not None
-                if isinstance(measured, ServerError):
-                    future.set_exception(measured)
-                else:
-                    future.set_result(measured)
-            elif answer.outcome is Outcome.CANCELLED:
-                future.cancel()
-            else:
-                future.set_exception(_failure(answer))
-        name = self._manifests[call.model_id].name
-        self._journal.request(call, answer, None if isinstance(measured, ServerError) else measured, name)
+    def _answer(self, command: AnswerRequest) -> None:
+        waiting = self._waiting.pop(command.request_id)
+        answer = waiting.answer
+        measured = None if isinstance(answer, ServerError) else answer
+        self._journal.request(waiting.call, command, measured, self._manifests)
+        if command.outcome is not Outcome.OK:
+            self._tell(waiting, _failure(command))
+            return
+        assert answer is not None
+        self._tell(waiting, answer)
 
-    def _wake_at(self, time_ns: int) -> None:
+    def _tell(self, waiting: Waiting, outcome: InferenceAnswer | ServerError) -> None:
+        if waiting.done is not None:
+            try:
+                waiting.done(outcome)
+            except Exception:  # a fault of whoever asked, which must not keep others from their answers
+                log.exception("An answer was not dealt with")
+
+    def _wake_at(self, command: WakeAt) -> None:
         if self._wake is not None:
             self._wake.cancel()
-        delay = max(0, time_ns - self._clock()) / 1e9
+        delay = max(0, command.time_ns - self._clock()) / 1e9
         self._wake = asyncio.get_running_loop().call_later(delay, self._woken)
 
     def _woken(self) -> None:
@@ -299,7 +316,11 @@ class Engine:
 
 def _fail(future: asyncio.Future[Any]) -> None:
     if not future.done():
-        future.set_exception(ServerError(Code.UNAVAILABLE, "Server is stopping"))
+        future.set_exception(ServerError(Code.UNAVAILABLE, STOPPING))
+
+
+def _not_started(callback: Callable[[], None]) -> None:
+    raise AssertionError("the engine has not been started")
 
 
 def _failure(answer: AnswerRequest) -> ServerError:

@@ -30,7 +30,7 @@ class Fleet:
         options: EngineOptions,
         on_joined: Callable[[WorkerSpec], None],
         on_lost: Callable[[int], None],
-        on_result: Callable[[WorkerProcess, ActionResult], None],
+        on_result: Callable[[WorkerProcess, ActionResult, int], None],
     ) -> None:
         self._options = options
         self._on_joined = on_joined

@@ -10,7 +10,19 @@ from clockwork_triton.controller.actions import Action, ActionKind, ActionResult
 from clockwork_triton.engine.host_io import read_answers, write_calls
 from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.errors import Code, ServerError
-from clockwork_triton.inference import InferenceAnswer, InferenceCall, as_bytes
+from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments, as_bytes
+
+
+class Waiting:
+    """A call that is not answered yet. `done` is None once nobody waits for it. `answer`, once its action is
+    back: or why there is none, although the action went well."""
+
+    __slots__ = ("answer", "call", "done")
+
+    def __init__(self, call: InferenceCall, done: Done) -> None:
+        self.call = call
+        self.done: Done | None = done
+        self.answer: InferenceAnswer | ServerError | None = None
 
 
 @dataclass(slots=True)
@@ -21,7 +33,9 @@ class Flight:
     worker: WorkerProcess
     slot: int = -1
     row_of: dict[int, int] = field(default_factory=dict)
-    input_ns: int = 0
+    decided_ns: int = 0
+    laid_ns: int = 0
+    sent_ns: int = 0
 
 
 class Flights:
@@ -36,96 +50,79 @@ class Flights:
     ) -> None:
         """Sends the action; `calls`, those of its requests, are laid into a slot first."""
         flight = Flight(action, worker)
+        flight.decided_ns = flight.laid_ns = self._clock()
         if action.kind is ActionKind.INFER:
-            begin = self._clock()
             flight.slot = worker.region.take()
             row = 0
             for request_id, call in zip(action.request_ids, calls, strict=True):
                 flight.row_of[request_id] = row
                 row += call.rows
             if manifest.compiled:
-                inputs = [(call.rows, call.inputs) for call in calls]
-                worker.region.write_inputs(flight.slot, manifest, action.batch_size, inputs)
+                worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
             else:
                 write_calls(worker.region.slot(flight.slot), manifest, action.batch_size, calls)
-            flight.input_ns = self._clock() - begin
+            flight.laid_ns = self._clock()
         self._flights[action.action_id] = flight
         worker.send(action, max(flight.slot, 0))
+        flight.sent_ns = self._clock()
 
     def land(
         self,
         result: ActionResult,
-        calls: Mapping[int, InferenceCall],
-        manifest_of: Callable[[int], Manifest],
-    ) -> tuple[Action, dict[int, InferenceAnswer | ServerError]]:
-        """The action that ended, with the answers of those of its requests that `calls` still holds, or why
-        one has none although the action went well.
+        received_ns: int,
+        waiting: Mapping[int, Waiting],
+        manifests: Mapping[int, Manifest],
+    ) -> Action:
+        """The action that ended. Those of its requests that still wait are given their answers.
 
         A request may have been given up while its worker was overdue.
         """
         flight = self._flights.pop(result.action_id)
-        answers: dict[int, InferenceAnswer | ServerError] = {}
         if flight.slot >= 0:
             if result.status is Status.OK:
-                manifest = manifest_of(flight.action.model_id)
-                read = self._outputs if manifest.compiled else self._host_outputs
-                answers = read(flight, result, calls, manifest)
+                self._give_answers(flight, result, received_ns, waiting, manifests[flight.action.model_id])
             flight.worker.region.give_back(flight.slot)
-        return flight.action, answers
+        return flight.action
 
-    def _outputs(
-        self, flight: Flight, result: ActionResult, calls: Mapping[int, InferenceCall], manifest: Manifest
-    ) -> dict[int, InferenceAnswer | ServerError]:
-        region, size = flight.worker.region, flight.action.batch_size
-        answers: dict[int, InferenceAnswer | ServerError] = {}
-        for request_id, row in flight.row_of.items():
-            call = calls.get(request_id)
-            if call is not None:
-                begin = self._clock()
-                outputs = region.read_outputs(flight.slot, manifest, size, row, call.rows)
-                answers[request_id] = self._answer(flight, result, call, outputs, begin)
-        return answers
-
-    def _host_outputs(
-        self, flight: Flight, result: ActionResult, calls: Mapping[int, InferenceCall], manifest: Manifest
-    ) -> dict[int, InferenceAnswer | ServerError]:
-        if not flight.row_of:
-            return {}
-        begin = self._clock()
-        records = read_answers(flight.worker.region.slot(flight.slot))
-        answers: dict[int, InferenceAnswer | ServerError] = {}
-        for request_id, record in zip(flight.row_of, records, strict=True):
-            call = calls.get(request_id)
-            if call is None:
-                continue
-            if isinstance(record, str):
-                answers[request_id] = ServerError(Code.INTERNAL, f"{manifest.runtime}: {record}")
-            else:
-                outputs = tuple(as_bytes(tensor.data) for tensor in record)
-                shapes = tuple(tensor.shape for tensor in record)
-                answers[request_id] = self._answer(flight, result, call, outputs, begin, shapes)
-        return answers
-
-    def _answer(
+    def _give_answers(
         self,
         flight: Flight,
         result: ActionResult,
-        call: InferenceCall,
-        outputs: tuple[bytes, ...],
-        begin_ns: int,
-        shapes: tuple[tuple[int, ...], ...] | None = None,
-    ) -> InferenceAnswer:
-        """`begin_ns`: when reading the outputs began."""
-        return InferenceAnswer(
-            outputs,
-            flight.action.action_id,
-            flight.action.batch_size,
-            max(0, result.begin_ns - flight.input_ns - call.arrival_ns),
-            flight.input_ns,
-            result.end_ns - result.begin_ns,
-            self._clock() - begin_ns,
-            shapes,
-        )
+        received_ns: int,
+        waiting: Mapping[int, Waiting],
+        manifest: Manifest,
+    ) -> None:
+        begin = self._clock()
+        action, region = flight.action, flight.worker.region
+        moments = Moments(flight.decided_ns, flight.sent_ns, result.begin_ns, result.end_ns, received_ns)
+        input_ns = flight.laid_ns - flight.decided_ns
+        infer_ns = result.end_ns - result.begin_ns
+        layout = manifest.slot(action.batch_size) if manifest.compiled else None
+        records = () if layout is not None or not flight.row_of else read_answers(region.slot(flight.slot))
+        for place, (request_id, row) in enumerate(flight.row_of.items()):
+            asking = waiting.get(request_id)
+            if asking is None:
+                continue
+            call, shapes = asking.call, None
+            if layout is not None:
+                outputs = region.read_outputs(flight.slot, manifest, layout, row, call.rows)
+            elif isinstance(record := records[place], str):
+                asking.answer = ServerError(Code.INTERNAL, f"{manifest.runtime}: {record}")
+                continue
+            else:
+                outputs = tuple(as_bytes(tensor.data) for tensor in record)
+                shapes = tuple(tensor.shape for tensor in record)
+            asking.answer = InferenceAnswer(
+                outputs,
+                action.action_id,
+                action.batch_size,
+                max(0, result.begin_ns - input_ns - call.arrival_ns),
+                input_ns,
+                infer_ns,
+                self._clock() - begin,
+                moments,
+                shapes,
+            )
 
     def at(self, worker_id: int) -> list[Action]:
         """The actions under way at a worker."""

@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 
 from clockwork_triton.artifact import Manifest
-from clockwork_triton.inference import InputData
+from clockwork_triton.artifact.manifest import Slot
+from clockwork_triton.inference import BUFFER_TYPES, InferenceCall
 
 
 class IoRegion:
@@ -42,36 +43,35 @@ class IoRegion:
         return self._view[begin : begin + self.slot_bytes]
 
     def write_inputs(
-        self, slot: int, manifest: Manifest, batch_size: int, calls: Sequence[tuple[int, Sequence[InputData]]]
+        self, slot: int, manifest: Manifest, batch_size: int, calls: Sequence[InferenceCall]
     ) -> None:
-        """Lays the inputs of each (rows, buffers) one after the other, and zeroes the rows of padding."""
+        """Lays the inputs of the calls one after the other, and zeroes the rows of padding."""
         layout = manifest.slot(batch_size)
         base = slot * self.slot_bytes
         view = self._view
         for index, tensor in enumerate(manifest.inputs):
             position = base + layout.inputs[index]
             end = position + tensor.row_bytes * batch_size
-            for _, buffers in calls:
-                buffer = buffers[index]
-                place = slice(position, position + len(buffer))
-                if isinstance(buffer, bytes | memoryview):
-                    view[place] = buffer
+            for call in calls:
+                buffer = call.inputs[index]
+                stop = position + len(buffer)
+                if isinstance(buffer, BUFFER_TYPES):
+                    view[position:stop] = buffer
                 else:
-                    buffer.read_into(view[place])
-                position = place.stop
+                    buffer.read_into(view[position:stop])
+                position = stop
             if position < end:
                 view[position:end] = bytes(end - position)
 
     def read_outputs(
-        self, slot: int, manifest: Manifest, batch_size: int, row: int, rows: int
+        self, slot: int, manifest: Manifest, layout: Slot, row: int, rows: int
     ) -> tuple[bytes, ...]:
         """A copy of `rows` rows of every output, beginning with row `row`."""
-        layout = manifest.slot(batch_size)
         base = slot * self.slot_bytes
         outputs = []
         for tensor, place in zip(manifest.outputs, layout.outputs, strict=True):
             begin = base + place + row * tensor.row_bytes
-            outputs.append(bytes(self._view[begin : begin + rows * tensor.row_bytes]))
+            outputs.append(self._map[begin : begin + rows * tensor.row_bytes])
         return tuple(outputs)
 
     def close(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionResult
 from clockwork_triton.controller.commands import AnswerRequest
 from clockwork_triton.engine.options import EngineOptions
@@ -30,11 +31,15 @@ class Journal:
             self._actions.record(self._clock(), action, result, model, pages)
 
     def request(
-        self, call: InferenceCall, answer: AnswerRequest, measured: InferenceAnswer | None, model: str
+        self,
+        call: InferenceCall,
+        answer: AnswerRequest,
+        measured: InferenceAnswer | None,
+        manifests: Mapping[int, Manifest],
     ) -> None:
         if self._requests is not None:
             self._requests.record(
-                model,
+                manifests[call.model_id].name,
                 call.arrival_ns,
                 call.deadline_ns,
                 call.rows,

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """A started worker. `on_result` and `on_lost` are called from the event loop.
+    """A started worker. `on_result`, with when it arrived, and `on_lost` are called from the event loop.
 
     A worker that ends, for whatever reason, is lost once and for all; the engine starts another.
     """
@@ -34,7 +34,7 @@ class WorkerProcess:
         self,
         worker_id: int,
         options: WorkerOptions,
-        on_result: Callable[[WorkerProcess, ActionResult], None],
+        on_result: Callable[[WorkerProcess, ActionResult, int], None],
         on_lost: Callable[[WorkerProcess, str], None],
     ) -> None:
         self.worker_id = worker_id
@@ -133,7 +133,7 @@ class WorkerProcess:
         if kind == "result":
             result = messages.action_result(envelope.result, self.worker_id)
             try:
-                self._on_result(self, result)
+                self._on_result(self, result, received_ns)
             except Exception:  # a fault of ours must not read as the loss of the worker
                 log.exception("A result of worker %d was not dealt with", self.worker_id)
         elif kind == "model_registered":

@@ -86,10 +86,12 @@ def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferR
     return InferRequest(inputs, tuple(names), message.id, timeout_us, priority, custom, options, parts)
 
 
-def encode_response(response: InferResponse) -> bytes:
-    """A serialised ModelInferResponse, with one raw_output_contents entry per output, in order."""
+def encode_response(response: InferResponse) -> list[bytes]:
+    """A serialised ModelInferResponse, with one raw_output_contents entry per output, in order: in pieces,
+    so that no tensor is copied. ServerError if it is larger than a message may be."""
     parts = _parts(response)
-    return _joined(parts)
+    _check_size(parts)
+    return parts
 
 
 def encode_stream_response(response: InferResponse) -> bytes:
@@ -184,8 +186,12 @@ def _parts(response: InferResponse) -> list[bytes]:
     return parts
 
 
-def _joined(parts: list[bytes]) -> bytes:
+def _check_size(parts: list[bytes]) -> None:
     size = sum(map(len, parts))
     if size > MAX_MESSAGE_BYTES:
         _fail(f"Response has byte size {size} which exceeds gRPC's byte size limit {MAX_MESSAGE_BYTES}.")
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    _check_size(parts)
     return b"".join(parts)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from clockwork_triton.errors import QUEUE_FULL, TIMEOUT_EXPIRED, Code, ExecutionError, ServerError
-from clockwork_triton.frontend.execution import Execution
+from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ExecutionError, ServerError
+from clockwork_triton.frontend.execution import Execution, Surroundings
 from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.prepared import PreparedModel, PreparedModels
 from clockwork_triton.frontend.request import InferRequest, InferResponse
 from clockwork_triton.frontend.response_cache import ResponseCache
-from clockwork_triton.inference import InferenceAnswer, InferenceEngine
+from clockwork_triton.frontend.slo import BEHIND_NS, deadline, overdue
+from clockwork_triton.inference import InferenceEngine
 from clockwork_triton.repository.index import ModelIndex
 from clockwork_triton.repository.model import IndexEntry, State
+from clockwork_triton.telemetry.stages import Stages
 from clockwork_triton.telemetry.statistics import Failure, Statistics
-from clockwork_triton.telemetry.trace import Trace
 from clockwork_triton.telemetry.trace_settings import TraceSettings, parse_changes
-
-log = logging.getLogger(__name__)
 
 SHUTTING_DOWN = "GRPC server is shutting down and has stopped accepting new requests."
 
@@ -49,7 +48,7 @@ class DataPlane:
         self.facilities = facilities or Facilities()
         self._tracer = self.facilities.tracer
         self._index = index
-        self._execution = Execution(engine, clock, cache)
+        self._around = Surroundings(engine, clock, cache, self._ended)
         self._models = PreparedModels(index, statistics, default_slo_ns)
         self._strict_readiness = strict_readiness
         self._accepting = True
@@ -116,57 +115,67 @@ class DataPlane:
         arrival_ns: int,
         transport_deadline_ns: int | None = None,
     ) -> InferResponse:
-        """Checks a request, runs it, and counts what became of it.
+        """As `begin`, for those who wait for the response. Cancelling the task cancels the request."""
+        outcome: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+        stages = Stages(arrival_ns, self.clock())
+        execution = self.begin(
+            name, version, decode, stages, partial(_settle, outcome), arrival_ns, transport_deadline_ns
+        )
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            execution.cancel()
+            raise
+
+    def begin(
+        self,
+        name: str,
+        version: str,
+        decode: Callable[[], InferRequest],
+        stages: Stages,
+        done: Callable[[InferResponse | ServerError], None],
+        arrival_ns: int,
+        transport_deadline_ns: int | None = None,
+        timeout_us: Callable[[], int] = lambda: 0,
+    ) -> Execution:
+        """Checks a request, has it run, and counts what becomes of it.
 
         `decode` makes the request out of the protocol's message; it is called after the lookup because an
-        unknown model comes before any other fault. Cancelling the task cancels the request.
+        unknown model comes before any other fault. `done` may be called before this returns; it is not called
+        where this raises. `stages` is filled in on the way. `timeout_us()`: what `decode` would say of that.
         """
         if not self._accepting:
             raise ServerError(Code.UNAVAILABLE, SHUTTING_DOWN)
         model = self._models.lookup(name, version)
-        answers: list[InferenceAnswer] = []
+        if self.clock() - arrival_ns > BEHIND_NS:
+            self._refuse_overdue(model, arrival_ns, timeout_us(), transport_deadline_ns)
         trace = self._tracer.sample(name) if self._tracer.active else None
-        request: InferRequest | None = None
+        execution = Execution(self._around, model, arrival_ns, stages, trace, done)
         model.pending += 1
-        self._started()
-        try:
-            request = decode()
-            return await self._execution.run(
-                model, request, arrival_ns, transport_deadline_ns, answers, trace
-            )
-        except asyncio.CancelledError:
-            self._failed(model, Failure.CANCELED, arrival_ns, answers, trace)
-            raise
-        except ExecutionError as error:
-            self._failed(model, _reason(error), arrival_ns, answers, trace)
-            raise
-        except ServerError:
-            # Triton's statistics and metrics know nothing of requests that are not in order.
-            model.statistics.invalid += 1
-            raise
-        except Exception:
-            log.exception("An inference of model '%s' failed unexpectedly", name)
-            self._failed(model, Failure.OTHER, arrival_ns, answers, trace)
-            raise ServerError(Code.INTERNAL, f"internal error in an inference of model '{name}'") from None
-        finally:
-            model.pending -= 1
-            self._finished()
-            if request is not None and request.parts:
-                self.facilities.shared_memory.give_back(request.parts)
+        if self._in_flight == 0:
+            self._idle.clear()
+        self._in_flight += 1
+        execution.begin(decode, transport_deadline_ns)
+        return execution
 
-    def _failed(
-        self,
-        model: PreparedModel,
-        reason: Failure,
-        arrival_ns: int,
-        answers: list[InferenceAnswer],
-        trace: Trace | None,
+    def _refuse_overdue(
+        self, model: PreparedModel, arrival_ns: int, timeout_us: int, transport_deadline_ns: int | None
     ) -> None:
+        """Where too much has come, refusing must cost a fraction of answering: before anything is decoded."""
         now = self.clock()
-        model.statistics.failed(reason, now, arrival_ns, answers)
-        if trace is not None:
-            trace.stamp("REQUEST_END", now)
-            trace.end()
+        ends = deadline(arrival_ns, timeout_us, transport_deadline_ns, None)
+        if ends is not None and overdue(arrival_ns, ends, now):
+            model.statistics.failed(Failure.REJECTED, now, arrival_ns)
+            raise ExecutionError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
+
+    def _ended(self, execution: Execution) -> None:
+        execution.model.pending -= 1
+        self._in_flight -= 1
+        if self._in_flight == 0:
+            self._idle.set()
+        request = execution.request
+        if request is not None and request.parts:
+            self.facilities.shared_memory.give_back(request.parts)
 
     # -- traces
 
@@ -191,20 +200,11 @@ class DataPlane:
         """Returns once no inference is under way."""
         await self._idle.wait()
 
-    def _started(self) -> None:
-        if self._in_flight == 0:
-            self._idle.clear()
-        self._in_flight += 1
 
-    def _finished(self) -> None:
-        self._in_flight -= 1
-        if self._in_flight == 0:
-            self._idle.set()
-
-
-def _reason(error: ServerError) -> Failure:
-    if error.code is Code.UNAVAILABLE and error.message.endswith((TIMEOUT_EXPIRED, QUEUE_FULL)):
-        return Failure.REJECTED
-    if error.code is Code.CANCELLED:
-        return Failure.CANCELED
-    return Failure.BACKEND
+def _settle(future: asyncio.Future[InferResponse], outcome: InferResponse | ServerError) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, ServerError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

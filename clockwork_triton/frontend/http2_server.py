@@ -5,9 +5,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.execution import Execution
 from clockwork_triton.frontend.grpc_options import GrpcOptions, KeepAlive, Tls
 from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler
 from clockwork_triton.frontend.http2.limits import Limits
@@ -16,8 +18,8 @@ from clockwork_triton.frontend.http2.service import Service
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.tls import server_context
-from clockwork_triton.frontend.http2.unary import AsyncUnaryCall
-from clockwork_triton.frontend.service import InferenceService
+from clockwork_triton.frontend.http2.unary import AsyncUnaryCall, UnaryCall
+from clockwork_triton.frontend.service import InferenceService, Reply
 from clockwork_triton.inference import Buffer
 
 STATUS = {
@@ -43,7 +45,10 @@ class Http2Server:
         options = options or GrpcOptions()
         table = Service()
         for path, unary in service.unary.items():
-            table.unary(path.encode(), _unary(unary, service.reads_metadata))
+            if path == service.infer_path and not service.reads_metadata:
+                table.callback(path.encode(), _infer(service.begin_infer))
+            else:
+                table.unary(path.encode(), _unary(unary, service.reads_metadata))
         for path, stream in service.streams.items():
             table.stream(path.encode(), _stream(stream))
         # Arrivals and deadlines are then on the data plane's clock.
@@ -84,6 +89,26 @@ def _limits(keepalive: KeepAlive) -> Limits:
 def _tls(tls: Tls) -> ssl.SSLContext:
     roots = None if tls.client_roots is None else str(tls.client_roots)
     return server_context(str(tls.certificate), str(tls.key), roots)
+
+
+def _infer(begin: Callable[..., Execution]) -> Callable[[Buffer, UnaryCall], None]:
+    """Inferences need no task: they are begun in the read that brings them, and answered by who is told."""
+
+    def handle(request: Buffer, call: UnaryCall) -> None:
+        try:
+            execution = begin(request, Call(call.arrival_ns, call.deadline_ns), partial(_answer, call))
+        except ServerError as error:
+            raise _rpc_error(error) from None
+        call.on_cancel(execution.cancel)
+
+    return handle
+
+
+def _answer(call: UnaryCall, outcome: Reply | ServerError) -> None:
+    if isinstance(outcome, ServerError):
+        call.fail(_rpc_error(outcome))
+    else:
+        call.reply_parts(outcome)
 
 
 def _unary(

@@ -27,6 +27,12 @@ class RequestParameters(NamedTuple):
     custom: Mapping[str, ParameterValue]
 
 
+def timeout_of(parameters: Mapping[str, Any]) -> int:
+    """The timeout alone, in microseconds: 0 where there is none, or none that is in order."""
+    timeout_us: int = parameters["timeout"].int64_param if "timeout" in parameters else 0
+    return timeout_us
+
+
 def read_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
     """`parameters`: InferParameter messages by key. ServerError INVALID_ARG in Triton's words."""
     timeout_us = priority = 0

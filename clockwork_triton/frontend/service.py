@@ -6,8 +6,9 @@ ServerError into a status.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from inspect import isawaitable
@@ -20,13 +21,16 @@ from tritonclient.grpc import service_pb2
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend import codec
 from clockwork_triton.frontend.dataplane import DataPlane
+from clockwork_triton.frontend.execution import Execution
 from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler, restrict
 from clockwork_triton.frontend.operations import Operations
+from clockwork_triton.frontend.parameters import timeout_of
 from clockwork_triton.frontend.queries import Queries, ServerIdentity
 from clockwork_triton.frontend.request import InferResponse
 from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.frontend.stream import in_order
 from clockwork_triton.inference import Buffer
+from clockwork_triton.telemetry.stages import StageRecorder, Stages
 from clockwork_triton.telemetry.trace import Trace
 
 INFERENCE_SERVICE = "inference.GRPCInferenceService"
@@ -37,6 +41,8 @@ _STREAM_LIMIT = 1024
 
 
 Message = TypeVar("Message")
+Reply = Sequence[Buffer]
+"""A serialised message in pieces, one after the other."""
 
 
 class InferenceService:
@@ -55,6 +61,7 @@ class InferenceService:
     ) -> None:
         """`restrictions`: by Triton's categories."""
         self.plane = plane
+        self.stages = StageRecorder(plane.clock)
         self._shared_memory = plane.facilities.shared_memory
         queries = Queries(plane, identity, time.time_ns() - plane.clock())
         unary: dict[str, UnaryHandler] = {}
@@ -64,19 +71,60 @@ class InferenceService:
         unary[f"/{INFERENCE_SERVICE}/ModelInfer"] = self.model_infer
         unary[f"/{HEALTH_SERVICE}/Check"] = partial(_answer, health_pb2.HealthCheckRequest, queries.health)
         self.unary = unary
+        self.infer_path = f"/{INFERENCE_SERVICE}/ModelInfer"
         self.streams = {f"/{INFERENCE_SERVICE}/ModelStreamInfer": self.model_stream_infer}
         self.reads_metadata = bool(restrictions)
         if restrictions:
             restrict(unary, self.streams, restrictions)
 
-    async def model_infer(self, data: Buffer, call: Call) -> bytes:
-        """A serialised ModelInferRequest to a serialised ModelInferResponse."""
+    def begin_infer(self, data: Buffer, call: Call, done: Callable[[Reply | ServerError], None]) -> Execution:
+        """A serialised ModelInferRequest to a serialised ModelInferResponse, without a task.
+
+        Calls `done` once, perhaps before it returns, unless it raises or what it returns is cancelled before.
+        """
+        stages = Stages(call.arrival_ns, self.plane.clock())
         request = _parse(codec.parse_request, "ModelInferRequest", data)
-        response = await self._infer(request, call)
-        encoded = codec.encode_response(response)
-        if response.trace is not None:
-            self._end_trace(response.trace, call)
-        return encoded
+        message = request.message
+        return self.plane.begin(
+            message.model_name,
+            message.model_version,
+            partial(codec.decode_request, request, self._shared_memory),
+            stages,
+            partial(self._infer_ended, call, stages, done),
+            call.arrival_ns,
+            call.deadline_ns,
+            partial(timeout_of, message.parameters),
+        )
+
+    def _infer_ended(
+        self,
+        call: Call,
+        stages: Stages,
+        done: Callable[[Reply | ServerError], None],
+        outcome: InferResponse | ServerError,
+    ) -> None:
+        if isinstance(outcome, ServerError):
+            done(outcome)
+            return
+        try:
+            encoded = codec.encode_response(outcome)
+        except ServerError as error:
+            done(error)
+            return
+        done(encoded)
+        self.stages.answered(stages)
+        if outcome.trace is not None:
+            self._end_trace(outcome.trace, call)
+
+    async def model_infer(self, data: Buffer, call: Call) -> bytes:
+        """As `begin_infer`, for those who wait."""
+        ended: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        execution = self.begin_infer(data, call, partial(_settle, ended))
+        try:
+            return b"".join(await ended)
+        except asyncio.CancelledError:
+            execution.cancel()
+            raise
 
     async def model_stream_infer(
         self, requests: AsyncIterator[Buffer], call: Call
@@ -140,3 +188,12 @@ def _parse(parse: Callable[[Buffer], Message], name: str, data: Buffer) -> Messa
         return parse(data)
     except DecodeError:
         raise ServerError(Code.INVALID_ARG, f"the request is not a valid {name} message") from None
+
+
+def _settle(future: asyncio.Future[Reply], outcome: Reply | ServerError) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, ServerError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

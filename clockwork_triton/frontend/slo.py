@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _FOREVER_NS = 1 << 61
 """73 years: a longer budget is none, so that no deadline leaves the range of 64 bits."""
+BEHIND_NS = 5_000_000
+"""A request that waits longer to be looked at says that the front end has fallen behind."""
 
 
 def deadline(
@@ -21,3 +23,14 @@ def deadline(
     if budget is not None and (ends is None or arrival_ns + budget < ends):
         ends = arrival_ns + budget
     return None if ends is None or ends - arrival_ns >= _FOREVER_NS else ends
+
+
+def overdue(arrival_ns: int, deadline_ns: int, now_ns: int) -> bool:
+    """Whether a request is to be refused at the door: its deadline has passed, or the front end is so far
+    behind that half of its budget has.
+
+    The way back through a front end that is behind takes as long as the way in, which no plan of the workers'
+    time knows. Refusing from half the budget on keeps what waits before the door short, and costs little.
+    """
+    waited_ns = now_ns - arrival_ns
+    return now_ns >= deadline_ns or (waited_ns > BEHIND_NS and 2 * waited_ns > deadline_ns - arrival_ns)

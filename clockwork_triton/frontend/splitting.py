@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from math import prod
 from struct import unpack_from
 
@@ -13,43 +12,62 @@ from clockwork_triton.frontend.response_cache import Outputs
 from clockwork_triton.inference import InferenceAnswer, InferenceCall, InferenceEngine, InputData
 
 
-async def infer_in_parts(
-    engine: InferenceEngine,
-    call: InferenceCall,
-    largest: int,
-    answers: list[InferenceAnswer],
-    texts: Collection[int] = (),
-) -> Outputs:
-    """The joined outputs. `answers` receives the answer of every part that ran, whatever becomes of the rest.
+class Parts:
+    """The parts of one call under way.
 
-    The first part to fail cancels the others, and its error is the request's. `texts`: the inputs that are
-    BYTES.
+    `done` is called once with the joined outputs, or with the error of the first part to fail, which cancels
+    the others. `answers` holds the answer of every part that ran, whatever became of the rest. `texts`: the
+    inputs that are BYTES.
     """
-    parts = [asyncio.ensure_future(engine.infer(part)) for part in split(call, largest, texts)]
-    try:
-        done = await asyncio.gather(*parts)
-    finally:
-        for part in parts:
-            part.cancel()
-        ended = await asyncio.gather(*parts, return_exceptions=True)
-        answers += [answer for answer in ended if isinstance(answer, InferenceAnswer)]
-    tensors = tuple(b"".join(pieces) for pieces in zip(*(answer.outputs for answer in done), strict=True))
-    if done[0].shapes is None:
+
+    def __init__(
+        self,
+        engine: InferenceEngine,
+        call: InferenceCall,
+        largest: int,
+        done: Callable[[Outputs | ServerError], None],
+        texts: Collection[int] = (),
+    ) -> None:
+        self._engine = engine
+        self._done = done
+        self._of_part: dict[int, InferenceAnswer] = {}
+        parts = split(call, largest, texts)
+        self._numbers = {
+            place: engine.submit(part, partial(self._answered, place)) for place, part in enumerate(parts)
+        }
+
+    @property
+    def answers(self) -> list[InferenceAnswer]:
+        return list(self._of_part.values())
+
+    def cancel(self) -> None:
+        """Nobody waits for them any more."""
+        for number in self._numbers.values():
+            self._engine.cancel(number)
+        self._numbers.clear()
+
+    def _answered(self, place: int, outcome: InferenceAnswer | ServerError) -> None:
+        del self._numbers[place]
+        if isinstance(outcome, ServerError):
+            self.cancel()
+            self._done(outcome)
+            return
+        self._of_part[place] = outcome
+        if not self._numbers:
+            self._done(_joined([answer for _, answer in sorted(self._of_part.items())]))
+
+
+def _joined(answers: Sequence[InferenceAnswer]) -> Outputs | ServerError:
+    pieces = [answer.outputs for answer in answers]
+    tensors = tuple(b"".join(pieces) for pieces in zip(*pieces, strict=True))
+    if answers[0].shapes is None:
         return Outputs(tensors)
-    return Outputs(tensors, tuple(_joined(shapes) for shapes in zip(*map(_shapes, done), strict=True)))
-
-
-def _shapes(answer: InferenceAnswer) -> tuple[tuple[int, ...], ...]:
-    assert answer.shapes is not None
-    return answer.shapes
-
-
-def _joined(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of the parts of an output, one after the other."""
-    rest = {shape[1:] for shape in shapes}
-    if len(rest) > 1:
-        raise ServerError(Code.INTERNAL, f"the parts of an output do not go together: {list(shapes)}")
-    return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+    shapes = []
+    for of_output in zip(*(answer.shapes or () for answer in answers), strict=True):
+        if len({shape[1:] for shape in of_output}) > 1:
+            return ServerError(Code.INTERNAL, f"the parts of an output do not go together: {of_output}")
+        shapes.append((sum(shape[0] for shape in of_output), *of_output[0][1:]))
+    return Outputs(tensors, tuple(shapes))
 
 
 def split(call: InferenceCall, largest: int, texts: Collection[int] = ()) -> Sequence[InferenceCall]:
@@ -59,8 +77,7 @@ def split(call: InferenceCall, largest: int, texts: Collection[int] = ()) -> Seq
     counts = [min(largest, call.rows - start) for start in starts]
     places = {index: _places(call, index) for index in texts}
     return [
-        replace(
-            call,
+        call._replace(
             rows=count,
             inputs=tuple(
                 _text_rows(data, places[index], start, count)

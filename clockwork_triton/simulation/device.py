@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Status
 from clockwork_triton.controller.specs import WorkerSpec
 
+FOREVER = 1 << 62
+
 Durations = Callable[[Action], int]
 """How long a LOAD or an INFER really takes, in nanoseconds."""
 
 
 @dataclass(slots=True)
 class DeviceUse:
-    """Time spent, and the pages in use at most."""
+    """Time spent."""
 
     infer_ns: int = 0
     load_ns: int = 0
-    peak_pages: int = 0
 
 
 class SimulatedDevice:
@@ -30,6 +31,7 @@ class SimulatedDevice:
     def __init__(self, spec: WorkerSpec, durations: Durations) -> None:
         self.spec = spec
         self.use = DeviceUse()
+        self.counted_until_ns = FOREVER
         self._durations = durations
         self._exec_free_ns = 0
         self._link_free_ns = 0
@@ -66,9 +68,10 @@ class SimulatedDevice:
             del self._loaded_ns[action.model_id]
             return 0
         duration_ns = self._durations(action)
+        counted_ns = max(0, min(duration_ns, self.counted_until_ns - begin_ns))
         if action.kind is ActionKind.LOAD:
             self._loaded_ns[action.model_id] = begin_ns + duration_ns
-            self.use.load_ns += duration_ns
+            self.use.load_ns += counted_ns
         else:
-            self.use.infer_ns += duration_ns
+            self.use.infer_ns += counted_ns
         return duration_ns

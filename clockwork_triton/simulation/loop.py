@@ -13,6 +13,7 @@ from clockwork_triton.controller.actions import Action, ActionResult, Request
 from clockwork_triton.controller.commands import AnswerRequest, Command, SendAction, WakeAt
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.events import (
+    CalibrationAsked,
     Event,
     ModelAdded,
     RequestArrived,
@@ -21,7 +22,7 @@ from clockwork_triton.controller.events import (
     WorkerJoined,
 )
 from clockwork_triton.controller.specs import ModelSpec
-from clockwork_triton.simulation.device import SimulatedDevice
+from clockwork_triton.simulation.device import DeviceUse, SimulatedDevice
 from clockwork_triton.simulation.recorder import Recorder
 from clockwork_triton.simulation.workloads import Arrival, ClosedLoop, Workload
 
@@ -64,6 +65,7 @@ class Simulation:
         self._wake_ns = -1
         self._requests: dict[int, tuple[Request, ClosedLoop | None]] = {}
         self._request_id = 0
+        self._begin_ns = 0
         self._end_ns = 0
         self.now_ns = 0
         self.controller_ns = 0
@@ -73,27 +75,54 @@ class Simulation:
         for model in models:
             self._handle(ModelAdded(model))
 
+    @property
+    def requests(self) -> int:
+        """How many requests have been made."""
+        return self._request_id
+
+    def preload(self, models: Sequence[ModelSpec], kinds: Sequence[str]) -> None:
+        """Has every model loaded on a device of each kind, and waits for it."""
+        for kind in kinds:
+            for model in models:
+                estimate = model.estimates[kind]
+                self._handle(CalibrationAsked(model.model_id, kind, estimate, 1, {}))
+        self._drain(None)
+        for device in self._devices.values():
+            device.use = DeviceUse()
+
     def run(
-        self, workloads: Sequence[Workload], end_ns: int, progress: Callable[[int], None] | None = None
+        self,
+        workloads: Sequence[Workload],
+        duration_ns: int,
+        progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Arrivals stop at `end_ns`; what is then under way is still answered."""
-        self._end_ns = end_ns
+        """Arrivals stop after this time; what is then under way is still answered."""
+        self._begin_ns = self.now_ns
+        self._end_ns = self._begin_ns + duration_ns
+        self.controller_ns = 0
+        self.events = 0
+        for device in self._devices.values():
+            device.counted_until_ns = self._end_ns
         for index, workload in enumerate(workloads):
             if isinstance(workload, ClosedLoop):
                 for _ in range(workload.concurrency):
                     self._at(self.now_ns + workload.begin_ns, self._ask, workload)
             else:
-                self._next(workload.arrivals(Random(f"{self._rng.random()} {index}"), end_ns))
+                self._next(workload.arrivals(Random(f"{self._rng.random()} {index}"), duration_ns))
+        self._drain(progress)
+        assert not self._requests, "requests were never answered"
+
+    def _drain(self, progress: Callable[[int], None] | None) -> None:
+        """Runs until nothing is left to happen."""
         heap = self._heap
-        step = max(1, (end_ns - self.now_ns) // 200)
+        step = max(1, (self._end_ns - self.now_ns) // 200)
         report_ns = self.now_ns + step
         while heap:
             self.now_ns, _, call, subject = heapq.heappop(heap)
             if progress is not None and self.now_ns >= report_ns:
                 report_ns += step
-                progress(min(self.now_ns, end_ns))
+                progress(min(self.now_ns, self._end_ns) - self._begin_ns)
             call(subject)
-        assert not self._requests, "requests were never answered"
 
     def _at(self, time_ns: int, call: Callable[[Any], None], subject: Any) -> None:
         self._seq += 1
@@ -102,7 +131,7 @@ class Simulation:
     def _next(self, arrivals: Iterator[Arrival]) -> None:
         arrival = next(arrivals, None)
         if arrival is not None:
-            self._at(arrival.time_ns, self._arrive, (arrival, arrivals))
+            self._at(self._begin_ns + arrival.time_ns, self._arrive, (arrival, arrivals))
 
     def _arrive(self, subject: tuple[Arrival, Iterator[Arrival]]) -> None:
         arrival, arrivals = subject
@@ -111,7 +140,7 @@ class Simulation:
 
     def _ask(self, loop: ClosedLoop) -> None:
         if self.now_ns < self._end_ns:
-            self._request(loop.ask(self.now_ns), loop)
+            self._request(loop.ask(self.now_ns - self._begin_ns), loop)
 
     def _request(self, arrival: Arrival, loop: ClosedLoop | None) -> None:
         self._request_id += 1
@@ -150,7 +179,7 @@ class Simulation:
 
     def _result(self, subject: tuple[Action, ActionResult]) -> None:
         action, result = subject
-        self._recorder.ended(action, result)
+        self._recorder.ended(action, result, self.now_ns)
         self._handle(ResultArrived(result))
 
     def _wake(self, time_ns: int) -> None:

@@ -24,13 +24,15 @@ class ModelCounts:
 
 
 class Recorder:
-    """Requests that arrive before `warm_up_ns` are left out, except from the counts of actions."""
+    """Counts begin with `start`; requests that arrive in the time to warm up after it are left out."""
 
-    def __init__(self, warm_up_ns: int = 0, series_step_ns: int = 10 * SECOND) -> None:
-        self.warm_up_ns = warm_up_ns
+    def __init__(self, series_step_ns: int = 10 * SECOND) -> None:
         self.series_step_ns = series_step_ns
+        self._begin_ns = 0
+        self._counted_from_ns = 0
         self.models: dict[int, ModelCounts] = {}
         self.latencies_ns = array("q")
+        self.refusals_ns = array("q")
         self.batches: Counter[int] = Counter()
         self.loads = 0
         self.unloads = 0
@@ -38,20 +40,31 @@ class Recorder:
         self.over_ns = array("q")
         self.under_ns = array("q")
         self.series: dict[int, list[int]] = {}
-        """By step of time: requests offered, answered in time, late, refused."""
+        """By step of time: requests offered, answered in time, late, refused; those with a deadline that were
+        offered and answered in time."""
+
+    def start(self, now_ns: int, warm_up_ns: int) -> None:
+        self.batches.clear()
+        self.loads = self.unloads = self.refused_actions = 0
+        del self.over_ns[:], self.under_ns[:]
+        self._begin_ns = now_ns
+        self._counted_from_ns = now_ns + warm_up_ns
 
     def answered(self, request: Request, outcome: Outcome, now_ns: int) -> None:
-        if request.arrival_ns < self.warm_up_ns:
+        if request.arrival_ns < self._counted_from_ns:
             return
         counts = self.models.get(request.model_id)
         if counts is None:
             counts = self.models[request.model_id] = ModelCounts()
         counts.offered += 1
-        step = request.arrival_ns // self.series_step_ns
+        step = (request.arrival_ns - self._begin_ns) // self.series_step_ns
         row = self.series.get(step)
         if row is None:
-            row = self.series[step] = [0, 0, 0, 0]
+            row = self.series[step] = [0, 0, 0, 0, 0, 0]
         row[0] += 1
+        if request.deadline_ns is not None:
+            row[4] += 1
+            row[5] += outcome is Outcome.OK and now_ns <= request.deadline_ns
         if outcome is Outcome.OK:
             self.latencies_ns.append(now_ns - request.arrival_ns)
             if request.deadline_ns is None or now_ns <= request.deadline_ns:
@@ -62,6 +75,7 @@ class Recorder:
                 row[2] += 1
         elif outcome is Outcome.REFUSED:
             counts.refused += 1
+            self.refusals_ns.append(now_ns - request.arrival_ns)
             row[3] += 1
         else:
             counts.other += 1
@@ -74,7 +88,8 @@ class Recorder:
         else:
             self.unloads += 1
 
-    def ended(self, action: Action, result: ActionResult) -> None:
+    def ended(self, action: Action, result: ActionResult, now_ns: int) -> None:
+        """The result is known at `now_ns`."""
         if result.status is not Status.OK:
             self.refused_actions += 1
         elif action.kind is ActionKind.INFER:

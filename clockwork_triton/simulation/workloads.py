@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from random import Random
 from typing import Protocol
@@ -88,8 +88,11 @@ class Poisson:
     growth: float = 1.0
     step_ns: int = SECOND
     begin_ns: int = 0
+    end_ns: int | None = None
 
     def arrivals(self, rng: Random, end_ns: int) -> Iterator[Arrival]:
+        if self.end_ns is not None:
+            end_ns = min(end_ns, self.end_ns)
         time = float(self.begin_ns)
         while True:
             step = int(time) // self.step_ns
@@ -103,6 +106,22 @@ class Poisson:
             now = int(time)
             if now >= end_ns:
                 return
+            yield Arrival(now, self.mix.draw(rng), self.slo.at(now), self.priority, self.rows)
+
+
+@dataclass(frozen=True)
+class Steady:
+    """`rate` requests a second, all equally far apart."""
+
+    mix: Mix
+    rate: float
+    slo: SloSchedule
+    priority: int = 0
+    rows: int = 1
+
+    def arrivals(self, rng: Random, end_ns: int) -> Iterator[Arrival]:
+        for number in range(math.ceil(end_ns * self.rate / SECOND)):
+            now = int(number * SECOND / self.rate)
             yield Arrival(now, self.mix.draw(rng), self.slo.at(now), self.priority, self.rows)
 
 
@@ -163,3 +182,24 @@ class ClosedLoop:
 
 
 Workload = OpenLoop | ClosedLoop
+
+
+def with_slo(workload: Workload, slo_ns: int) -> Workload:
+    """The same requests, all with this SLO."""
+    return (
+        replace(workload, slo=FixedSlo(slo_ns))
+        if isinstance(workload, ClosedLoop)
+        else _Again(workload, slo_ns)
+    )
+
+
+@dataclass(frozen=True)
+class _Again:
+    """An open loop whose requests have another SLO."""
+
+    workload: OpenLoop
+    slo_ns: int
+
+    def arrivals(self, rng: Random, end_ns: int) -> Iterator[Arrival]:
+        for arrival in self.workload.arrivals(rng, end_ns):
+            yield replace(arrival, slo_ns=self.slo_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -57,6 +58,18 @@ class BlockingChannel:
                 messages.to_local(envelope, self.offset.offset_ns)
                 self._arrived.append((envelope, received_ns))
         return self._arrived.popleft()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Waits until `receive` has something to do, for ever where `timeout_s` is None; whether it has."""
+        if self._arrived or timeout_s is None:
+            return True
+        # To the microsecond, where poll and epoll count milliseconds.
+        return bool(select.select((self._socket,), (), (), timeout_s)[0])
+
+    @property
+    def pending(self) -> bool:
+        """More has arrived in one piece with what was received last."""
+        return bool(self._arrived)
 
     def send(self, envelope: Envelope) -> None:
         """Stamps and sends. OSError if the connection is broken, ValueError if the envelope is too large."""

@@ -1,4 +1,4 @@
-"""The thread that starts actions when their windows say so."""
+"""Starts actions when their windows say so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ SPIN_NS = 80_000
 class Executor:
     """Performs one order at a time, in the order of ActionQueue.
 
-    `perform` and `report` run on its thread; `report` may raise OSError, which ends it: nobody is there to
+    It has a thread of its own (`start`), or takes that of a caller who also brings the orders (`run`): then
+    nobody has to be woken for an order, which takes longer than a small model does.
+
+    `perform` and `report` run on that thread; `report` may raise OSError, which ends it: nobody is there to
     be told. `spin_ns`: how long before the beginning of a window sleeping ends and looking at the clock
     begins, since the system wakes a sleeper some tens of microseconds late.
     """
@@ -59,13 +62,35 @@ class Executor:
         """Waits until it has nothing to do, and says whether that came about."""
         return self._quiet.wait(timeout_s)
 
-    def _run(self) -> None:
-        while (verdict := self._next()) is not None:
-            outcome = self._perform(verdict.order) if isinstance(verdict, Start) else TOO_LATE
-            try:
-                self._report(verdict.order, outcome)
-            except OSError:
+    def run(self, listen: Callable[[float | None], bool]) -> None:
+        """Performs orders on this thread until `listen` returns False. `listen(timeout_s)` submits what has
+        come, and waits for it up to that long, for ever where it is None."""
+        timeout_s: float | None = 0
+        while listen(timeout_s):
+            now_ns = self._clock()
+            verdict = self._queue.next(now_ns)
+            if isinstance(verdict, WaitUntil):
+                timeout_s = max(0, verdict.time_ns - now_ns - self._spin_ns) / 1e9
+                continue
+            if verdict is not None and not self._carry_out(verdict):
                 return
+            timeout_s = 0
+            if not len(self._queue):
+                timeout_s = None
+                self._quiet.set()
+
+    def _run(self) -> None:
+        while (verdict := self._next()) is not None and self._carry_out(verdict):
+            pass
+
+    def _carry_out(self, verdict: Start | TooLate) -> bool:
+        """False if nobody is there to be told."""
+        outcome = self._perform(verdict.order) if isinstance(verdict, Start) else TOO_LATE
+        try:
+            self._report(verdict.order, outcome)
+        except OSError:
+            return False
+        return True
 
     def _next(self) -> Start | TooLate | None:
         """Waits for an order whose time has come or gone; None when stopped."""

@@ -47,20 +47,36 @@ class Worker:
 
     def serve(self) -> None:
         """Until the peer says Shutdown or closes the channel. ChannelError if it does not talk sense."""
-        for part in self._parts():
+        parts = self._parts()
+        for part in parts:
             part.start()
         self._channel.send(self._hello())
         try:
-            while (arrival := self._channel.receive()) is not None:
-                if not self._accept(*arrival):
-                    break
+            if self._infer in parts:
+                while self._listen(None):
+                    pass
+            else:
+                self._infer.run(self._listen)
         finally:
-            for part in self._parts():
+            for part in parts:
                 part.stop(STOP_TIMEOUT_S)
 
     def _parts(self) -> list[Executor | Registrar]:
-        executors = {id(executor): executor for executor in (self._infer, self._load)}
-        return [*executors.values(), self._registrar]
+        """What has a thread of its own. A single executor works on the one that receives."""
+        if self._load is self._infer:
+            return [self._registrar]
+        return [self._infer, self._load, self._registrar]
+
+    def _listen(self, timeout_s: float | None) -> bool:
+        """Hands on what has come, and waits for it if need be; False if nothing more will."""
+        if not self._channel.wait(timeout_s):
+            return True
+        while True:
+            arrival = self._channel.receive()
+            if arrival is None or not self._accept(*arrival):
+                return False
+            if not self._channel.pending:
+                return True
 
     def _accept(self, envelope: Envelope, received_ns: int) -> bool:
         """Hands a message on; False if it is the last."""

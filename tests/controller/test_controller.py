@@ -39,10 +39,11 @@ def test_a_cold_request_that_cannot_wait_for_the_load_is_refused_at_once() -> No
     world = small_world()
     request = world.ask(0, 10 * MS)
     assert world.answers[request] == (Outcome.REFUSED, 0)
-    assert not world.actions
-    warm(world, 0)
+    assert [action.kind for action in world.actions] == [ActionKind.LOAD], "for others like it"
+    world.run(50 * MS)
     assert world.outcome(world.ask(0, 10 * MS)) is None
     assert world.outcome(world.ask(1, 1000)) is Outcome.REFUSED
+    assert len(world.sent(ActionKind.LOAD)) == 1, "no LOAD would have helped the last"
 
 
 def test_waiting_requests_are_joined_in_a_batch() -> None:
@@ -51,7 +52,7 @@ def test_waiting_requests_are_joined_in_a_batch() -> None:
     requests = [world.ask(0) for _ in range(20)]
     world.run(100 * MS)
     assert {world.outcome(request) for request in requests} == {Outcome.OK}
-    assert [action.batch_size for action in world.actions] == [1, 1, 16, 2]
+    assert [action.batch_size for action in world.actions] == [1, 16, 2, 1]
 
 
 def test_requests_of_several_rows_share_a_batch_and_are_padded_only_without_an_exact_fit() -> None:
@@ -65,7 +66,7 @@ def test_requests_of_several_rows_share_a_batch_and_are_padded_only_without_an_e
     world.ask(0, rows=3)
     world.ask(0, rows=5)
     world.run(100 * MS)
-    assert [action.batch_size for action in world.actions[1:]] == [1, 1, 8]
+    assert [action.batch_size for action in world.actions[1:]] == [1, 4, 8]
 
 
 def test_a_request_whose_turn_cannot_come_in_time_is_refused_when_that_is_certain() -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from clockwork_triton.controller.actions import Action, Outcome, Status
 from clockwork_triton.controller.controller import Controller
@@ -131,14 +139,18 @@ class ControllerMachine(RuleBasedStateMachine):
             assert tuple(again.handle(event, now_ns)) == commands
 
 
-class AdaptiveMachine(ControllerMachine):
-    policy = "adaptive"
+def machine(policy: str) -> type[ControllerMachine]:
+    return type(f"{policy.capitalize()}Machine", (ControllerMachine,), {"policy": policy})
 
 
-SETTINGS = settings(
-    max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestClockwork = ControllerMachine.TestCase
-TestClockwork.settings = SETTINGS
-TestAdaptive = AdaptiveMachine.TestCase
-TestAdaptive.settings = SETTINGS
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_keeps_the_books_right(policy: str) -> None:
+    run_state_machine_as_test(
+        machine(policy),
+        settings=settings(
+            max_examples=50 if policy == "adaptive" else 25,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

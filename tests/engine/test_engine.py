@@ -20,7 +20,7 @@ from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.errors import Code, ServerError
-from clockwork_triton.inference import InferenceCall
+from clockwork_triton.inference import InferenceAnswer, InferenceCall
 from tests.engine.artifacts import KIND, PAGE_BYTES, write_artifact
 
 ROW = (bytes(16), bytes(16))
@@ -53,6 +53,23 @@ def call(model_id: int, budget_ns: int | None = None) -> InferenceCall:
     return InferenceCall(model_id, 1, ROW, now, None if budget_ns is None else now + budget_ns)
 
 
+async def infer(engine: Engine, inference: InferenceCall) -> InferenceAnswer:
+    outcome: asyncio.Future[InferenceAnswer] = asyncio.get_running_loop().create_future()
+
+    def done(told: InferenceAnswer | ServerError) -> None:
+        if isinstance(told, ServerError):
+            outcome.set_exception(told)
+        else:
+            outcome.set_result(told)
+
+    number = engine.submit(inference, done)
+    try:
+        return await outcome
+    except asyncio.CancelledError:
+        engine.cancel(number)
+        raise
+
+
 def run(body: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         await asyncio.wait_for(body(), 60)
@@ -64,7 +81,7 @@ def test_a_request_is_answered_with_the_outputs_of_its_row(tmp_path: Path) -> No
     async def body() -> None:
         async with running() as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m"))
-            answer = await engine.infer(call(model_id))
+            answer = await infer(engine, call(model_id))
             assert [len(output) for output in answer.outputs] == [16]
             assert answer.executed_rows == 1
             assert answer.infer_ns > 0
@@ -78,7 +95,7 @@ def test_an_impossible_deadline_is_refused_without_the_worker(tmp_path: Path) ->
         async with running(log=log) as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m"))
             with pytest.raises(ServerError, match=r"^Request timeout expired$") as refused:
-                await engine.infer(call(model_id, 1_000))
+                await infer(engine, call(model_id, 1_000))
             assert refused.value.code is Code.UNAVAILABLE
         assert len(log.read_text().splitlines()) == 1, "only the header"
 
@@ -92,7 +109,7 @@ def test_models_that_do_not_fit_together_take_turns(tmp_path: Path) -> None:
             models = [await serve(engine, write_artifact(tmp_path / f"m{i}")) for i in range(5)]
             for _ in range(2):
                 for model_id in models:
-                    await engine.infer(call(model_id))
+                    await infer(engine, call(model_id))
                     assert engine._controller.pages_used(0) <= 2
         kinds = [line.split("\t")[2] for line in log.read_text().splitlines()[1:]]
         assert kinds.count("INFER") == 10
@@ -106,14 +123,14 @@ def test_a_killed_worker_comes_back_and_nothing_hangs(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=50_000_000))
-            calls = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(20)]
+            calls = [asyncio.ensure_future(infer(engine, call(model_id))) for _ in range(20)]
             await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             os.kill(engine._fleet[0].pid, signal.SIGKILL)
             for result in await asyncio.gather(*calls, return_exceptions=True):
                 assert not isinstance(result, BaseException) or (
                     isinstance(result, ServerError) and result.code is Code.UNAVAILABLE
                 )
-            await engine.infer(call(model_id))
+            await infer(engine, call(model_id))
             assert engine.gauges()[0].restarts == 1
 
     run(body)
@@ -136,7 +153,7 @@ def test_a_retired_model_answers_what_it_has_and_is_gone(tmp_path: Path) -> None
     async def body() -> None:
         async with running() as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=5_000_000))
-            calls = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(3)]
+            calls = [asyncio.ensure_future(infer(engine, call(model_id))) for _ in range(3)]
             await asyncio.sleep(0)
             await engine.retire_model(model_id)
             assert all(task.done() and task.exception() is None for task in calls)
@@ -158,14 +175,14 @@ def test_a_cancelled_call_gives_its_place_up(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=20_000_000))
-            first = asyncio.ensure_future(engine.infer(call(model_id)))
-            others = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(20)]
+            first = asyncio.ensure_future(infer(engine, call(model_id)))
+            others = [asyncio.ensure_future(infer(engine, call(model_id))) for _ in range(20)]
             await asyncio.sleep(0)
             for task in others:
                 task.cancel()
             await first
             await asyncio.gather(*others, return_exceptions=True)
-            await engine.infer(call(model_id))
+            await infer(engine, call(model_id))
             assert all(task.cancelled() for task in others)
 
     run(body)
@@ -190,7 +207,7 @@ def test_stopping_fails_what_waits(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=20_000_000))
-            calls = [asyncio.ensure_future(engine.infer(call(model_id))) for _ in range(5)]
+            calls = [asyncio.ensure_future(infer(engine, call(model_id))) for _ in range(5)]
             await asyncio.sleep(0)
         for result in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(result, ServerError)
@@ -204,9 +221,9 @@ def test_the_request_log_tells_what_became_of_each_request(tmp_path: Path) -> No
         log = tmp_path / "requests.tsv"
         async with running(requests=log) as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m"))
-            await engine.infer(call(model_id, 10_000_000_000))
+            await infer(engine, call(model_id, 10_000_000_000))
             with pytest.raises(ServerError):
-                await engine.infer(call(model_id, 1_000))
+                await infer(engine, call(model_id, 1_000))
         header, answered, refused = (line.split("\t") for line in log.read_text().splitlines())
         lines = [dict(zip(header, row, strict=True)) for row in (answered, refused)]
         assert [line["outcome"] for line in lines] == ["ok", "refused"]
@@ -220,9 +237,9 @@ def test_a_stuck_worker_is_replaced(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m"))
-            await engine.infer(call(model_id))
+            await infer(engine, call(model_id))
             os.kill(engine._fleet[0].pid, signal.SIGSTOP)
-            await engine.infer(call(model_id))
+            await infer(engine, call(model_id))
             assert engine.gauges()[0].restarts == 1
 
     run(body)
@@ -232,11 +249,11 @@ def test_a_server_that_was_kept_from_running_blames_no_worker(tmp_path: Path) ->
     async def body() -> None:
         async with running() as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m"))
-            answer = asyncio.create_task(engine.infer(call(model_id)))
+            answer = asyncio.create_task(infer(engine, call(model_id)))
             await asyncio.sleep(0)
             time.sleep(1.5)
             await answer
-            await engine.infer(call(model_id))
+            await infer(engine, call(model_id))
             assert engine.gauges()[0].restarts == 0
 
     run(body)
@@ -256,7 +273,7 @@ def test_a_worker_that_dies_while_it_is_told_the_models_is_not_let_in(tmp_path: 
 
             engine._fleet._tell_models = die_once  # type: ignore[method-assign]
             os.kill(engine._fleet[0].pid, signal.SIGKILL)
-            await engine.infer(call(model_id))
+            await infer(engine, call(model_id))
             assert len(deaths) == 1
             assert engine.gauges()[0].up
 
@@ -268,7 +285,7 @@ def test_a_full_disk_costs_the_logs_alone(tmp_path: Path) -> None:
         full = Path("/dev/full")
         async with running(log=full, requests=full) as engine:
             model_id = await serve(engine, write_artifact(tmp_path / "m"))
-            await asyncio.gather(*(engine.infer(call(model_id)) for _ in range(1500)))
+            await asyncio.gather(*(infer(engine, call(model_id)) for _ in range(1500)))
             assert engine.gauges()[0].restarts == 0
 
     run(body)

@@ -7,6 +7,7 @@ import pytest
 
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.engine.io_region import IoRegion
+from clockwork_triton.inference import InferenceCall, InputData
 from tests.engine.artifacts import write_artifact
 
 
@@ -45,32 +46,37 @@ class Counted:
         return Counted(self._bytes[start], length)
 
 
+def call(*inputs: InputData, rows: int = 1) -> InferenceCall:
+    return InferenceCall(1, rows, inputs, 0, None)
+
+
 def test_a_source_is_laid_into_the_slot_by_itself(region: IoRegion, manifest: Manifest) -> None:
     layout = manifest.slot(2)
-    region.write_inputs(0, manifest, 2, [(1, [Counted(0, 16), b"b" * 16]), (1, [Counted(50, 16), b"d" * 16])])
+    calls = [call(Counted(0, 16), b"b" * 16), call(Counted(50, 16), b"d" * 16)]
+    region.write_inputs(0, manifest, 2, calls)
     written = bytes(region._view[layout.inputs[0] : layout.inputs[0] + 32])
     assert written == bytes(range(16)) + bytes(range(50, 66))
 
 
 def test_rows_of_several_calls_lie_one_after_the_other(region: IoRegion, manifest: Manifest) -> None:
     layout = manifest.slot(2)
-    region.write_inputs(
-        1, manifest, 2, [(1, [b"a" * 16, b"b" * 16]), (1, [b"c" * 16, memoryview(b"d" * 16)])]
-    )
+    calls = [call(b"a" * 16, b"b" * 16), call(b"c" * 16, memoryview(b"d" * 16))]
+    region.write_inputs(1, manifest, 2, calls)
     written = bytes(region._view[1 << 16 : (1 << 16) + layout.bytes])
     assert written[layout.inputs[0] : layout.inputs[0] + 32] == b"a" * 16 + b"c" * 16
     assert written[layout.inputs[1] : layout.inputs[1] + 32] == b"b" * 16 + b"d" * 16
 
 
 def test_padding_rows_are_zeroed(region: IoRegion, manifest: Manifest) -> None:
-    region.write_inputs(0, manifest, 2, [(2, [b"x" * 32, b"x" * 32])])
-    region.write_inputs(0, manifest, 2, [(1, [b"y" * 16, b"y" * 16])])
+    region.write_inputs(0, manifest, 2, [call(b"x" * 32, b"x" * 32, rows=2)])
+    region.write_inputs(0, manifest, 2, [call(b"y" * 16, b"y" * 16)])
     place = manifest.slot(2).inputs[0]
     assert bytes(region._view[place : place + 32]) == b"y" * 16 + bytes(16)
 
 
 def test_outputs_are_read_by_row(region: IoRegion, manifest: Manifest) -> None:
-    place = manifest.slot(2).outputs[0]
+    layout = manifest.slot(2)
+    place = layout.outputs[0]
     region._view[place : place + 32] = b"p" * 16 + b"q" * 16
-    assert region.read_outputs(0, manifest, 2, 1, 1) == (b"q" * 16,)
-    assert region.read_outputs(0, manifest, 2, 0, 2) == (b"p" * 16 + b"q" * 16,)
+    assert region.read_outputs(0, manifest, layout, 1, 1) == (b"q" * 16,)
+    assert region.read_outputs(0, manifest, layout, 0, 2) == (b"p" * 16 + b"q" * 16,)

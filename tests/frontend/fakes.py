@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from clockwork_triton.frontend.grpc_server import GrpcServer
 from clockwork_triton.frontend.http2_server import Http2Server
 from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.service import InferenceService
-from clockwork_triton.inference import InferenceAnswer, InferenceCall, as_bytes
+from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments, as_bytes
 from clockwork_triton.repository.model import IndexEntry, ServedModel, State
 from clockwork_triton.repository.queue_policy import QueuePolicies, QueuePolicy
 from clockwork_triton.telemetry.statistics import Statistics
@@ -122,7 +123,7 @@ class FakeIndex:
 
 
 class FakeEngine:
-    """Computes sum and difference (or, with one input, echoes) at once, or when the test says so.
+    """Computes sum and difference (or, with one input, echoes) in the next turn, or when the test says so.
 
     With `held` every call waits in `waiting` until the test calls `release` or `fail`.
     """
@@ -130,47 +131,57 @@ class FakeEngine:
     def __init__(self, *, held: bool = False) -> None:
         self.held = held
         self.calls: list[InferenceCall] = []
-        self.waiting: list[tuple[InferenceCall, asyncio.Future[InferenceAnswer]]] = []
+        self.waiting: list[tuple[InferenceCall, int]] = []
         self.cancelled = 0
         self.error: Exception | None = None
         self.on_call: Callable[[InferenceCall], None] = lambda call: None
-        self._arrived = asyncio.Condition()
+        self._done: dict[int, Done] = {}
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Event()
 
-    async def infer(self, call: InferenceCall) -> InferenceAnswer:
+    def submit(self, call: InferenceCall, done: Done) -> int:
         self.calls.append(call)
         self.on_call(call)
-        if self.error is not None:
+        number = next(self._numbers)
+        if self.error is not None and not isinstance(self.error, ServerError):
             raise self.error
-        if not self.held:
-            return self.answer(call)
-        future: asyncio.Future[InferenceAnswer] = asyncio.get_running_loop().create_future()
-        self.waiting.append((call, future))
-        async with self._arrived:
-            self._arrived.notify_all()
-        try:
-            return await future
-        except asyncio.CancelledError:
+        self._done[number] = done
+        if self.error is not None:
+            asyncio.get_running_loop().call_soon(self._tell, number, self.error)
+        elif self.held:
+            self.waiting.append((call, number))
+            self._changed.set()
+        else:
+            asyncio.get_running_loop().call_soon(self._tell, number, self.answer(call))
+        return number
+
+    def cancel(self, number: int) -> None:
+        if self._done.pop(number, None) is not None:
             self.cancelled += 1
-            async with self._arrived:
-                self._arrived.notify_all()
-            raise
+            self._changed.set()
+
+    def _tell(self, number: int, outcome: InferenceAnswer | ServerError) -> None:
+        done = self._done.pop(number, None)
+        if done is not None:
+            done(outcome)
 
     def queued(self, model_id: int, priority: int) -> int:
         return len(self.waiting)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with self._arrived:
-            await self._arrived.wait_for(condition)
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
     async def until_waiting(self, count: int) -> None:
         await self.until(lambda: len(self.waiting) >= count)
 
     def release(self, place: int = 0, **answer: Any) -> None:
-        call, future = self.waiting.pop(place)
-        future.set_result(self.answer(call, **answer))
+        call, number = self.waiting.pop(place)
+        self._tell(number, self.answer(call, **answer))
 
-    def fail(self, error: Exception, place: int = 0) -> None:
-        self.waiting.pop(place)[1].set_exception(error)
+    def fail(self, error: ServerError, place: int = 0) -> None:
+        self._tell(self.waiting.pop(place)[1], error)
 
     def answer(self, call: InferenceCall, **changes: Any) -> InferenceAnswer:
         if len(call.inputs) == 2:
@@ -185,6 +196,7 @@ class FakeEngine:
             "input_ns": 10,
             "infer_ns": 100,
             "output_ns": 1,
+            "moments": Moments(1, 2, 3, 4, 5),
         }
         return InferenceAnswer(outputs, **(facts | changes))
 

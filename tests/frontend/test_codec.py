@@ -224,7 +224,7 @@ def as_message(response: InferResponse) -> Any:
 
 @given(responses)
 def test_responses_are_what_protobuf_would_have_written(response: InferResponse) -> None:
-    encoded = codec.encode_response(response)
+    encoded = b"".join(codec.encode_response(response))
     assert service_pb2.ModelInferResponse.FromString(encoded) == as_message(response)
 
 
@@ -255,7 +255,7 @@ def test_stream_errors_name_their_request() -> None:
 
 def test_a_response_beyond_grpcs_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     response = InferResponse(ResponseLayout("m", "1", ()), "", [b"x" * 100])
-    size = len(codec.encode_response(response))
+    size = sum(map(len, codec.encode_response(response)))
     monkeypatch.setattr(codec, "MAX_MESSAGE_BYTES", size - 1)
     with pytest.raises(
         ServerError, match=f"Response has byte size {size} which exceeds gRPC's byte size limit"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clockwork_triton.frontend.slo import deadline
+from clockwork_triton.frontend.slo import deadline, overdue
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,17 @@ def test_every_deadline_fits_in_64_bits() -> None:
     for timeout_us in (2**51, 2**52, 2**62):
         ends = deadline(arrival, timeout_us, None, None)
         assert ends is None or ends < 2**63
+
+
+@pytest.mark.parametrize(
+    ("waited_ms", "budget_ms", "expected"),
+    [(0, 100, False), (50, 100, False), (51, 100, True), (100, 100, True), (4, 6, False), (6, 6, True)],
+)
+def test_half_a_budget_spent_at_the_door_is_too_much(waited_ms: int, budget_ms: int, expected: bool) -> None:
+    ms = 1_000_000
+    assert overdue(7 * ms, (7 + budget_ms) * ms, (7 + waited_ms) * ms) is expected
+
+
+def test_a_short_wait_is_not_held_against_a_short_budget() -> None:
+    assert not overdue(0, 1_000_000, 900_000)
+    assert overdue(0, 1_000_000, 1_000_000)

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from struct import pack
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.response_cache import Outputs
 from clockwork_triton.frontend.shared_memory import SharedMemory
-from clockwork_triton.frontend.splitting import infer_in_parts, split
-from clockwork_triton.inference import InferenceAnswer, InferenceCall, as_bytes
-from tests.frontend.fakes import FakeEngine, run
+from clockwork_triton.frontend.splitting import Parts, split
+from clockwork_triton.inference import InferenceCall, as_bytes
+from tests.frontend.fakes import FakeEngine
 
 
 def call(rows: int, deadline_ns: int | None = 50) -> InferenceCall:
@@ -39,50 +38,38 @@ def test_what_lies_in_shared_memory_is_split_there(tmp_path: Path) -> None:
     assert [as_bytes(part.inputs[0]) for part in parts] == [bytes(range(8)), bytes(range(8, 12))]
 
 
-def test_outputs_are_joined_in_order_whatever_ends_first() -> None:
-    async def test() -> None:
-        engine = FakeEngine(held=True)
-        answers: list[InferenceAnswer] = []
-        whole = InferenceCall(1, 3, (b"aabbcc",), 0, None)
-        task = asyncio.ensure_future(infer_in_parts(engine, whole, 1, answers))
-        await engine.until_waiting(3)
-        for place in (2, 0, 0):
-            engine.release(place)
-        assert (await task).tensors == (b"aabbcc",)
-        assert len(answers) == 3
+def begin(engine: FakeEngine, whole: InferenceCall) -> tuple[Parts, list[Outputs | ServerError]]:
+    outcomes: list[Outputs | ServerError] = []
+    return Parts(engine, whole, 1, outcomes.append), outcomes
 
-    run(test())
+
+def test_outputs_are_joined_in_order_whatever_ends_first() -> None:
+    engine = FakeEngine(held=True)
+    parts, outcomes = begin(engine, InferenceCall(1, 3, (b"aabbcc",), 0, None))
+    for place in (2, 0, 0):
+        assert outcomes == []
+        engine.release(place)
+    assert outcomes == [Outputs((b"aabbcc",))]
+    assert len(parts.answers) == 3
 
 
 def test_a_part_that_fails_cancels_the_rest_and_keeps_what_ran() -> None:
-    async def test() -> None:
-        engine = FakeEngine(held=True)
-        answers: list[InferenceAnswer] = []
-        task = asyncio.ensure_future(
-            infer_in_parts(engine, InferenceCall(1, 3, (b"abc",), 0, None), 1, answers)
-        )
-        await engine.until_waiting(3)
-        engine.release()
-        engine.fail(ServerError(Code.UNAVAILABLE, "no"))
-        with pytest.raises(ServerError, match="no"):
-            await task
-        assert engine.cancelled == 1
-        assert len(answers) == 1
-
-    run(test())
+    engine = FakeEngine(held=True)
+    parts, outcomes = begin(engine, InferenceCall(1, 3, (b"abc",), 0, None))
+    engine.release()
+    error = ServerError(Code.UNAVAILABLE, "no")
+    engine.fail(error)
+    assert outcomes == [error]
+    assert engine.cancelled == 1
+    assert len(parts.answers) == 1
 
 
 def test_cancelling_it_cancels_every_part() -> None:
-    async def test() -> None:
-        engine = FakeEngine(held=True)
-        task = asyncio.ensure_future(infer_in_parts(engine, InferenceCall(1, 2, (b"ab",), 0, None), 1, []))
-        await engine.until_waiting(2)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert engine.cancelled == 2
-
-    run(test())
+    engine = FakeEngine(held=True)
+    parts, outcomes = begin(engine, InferenceCall(1, 2, (b"ab",), 0, None))
+    parts.cancel()
+    assert engine.cancelled == 2
+    assert outcomes == []
 
 
 @given(

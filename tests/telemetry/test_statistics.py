@@ -5,13 +5,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clockwork_triton.inference import InferenceAnswer
+from clockwork_triton.inference import InferenceAnswer, Moments
 from clockwork_triton.telemetry.statistics import Duration, Failure, ModelStatistics, Statistics
 
 
 def answer(action_id: int, rows: int = 1, **stages: int) -> InferenceAnswer:
     times: dict[str, Any] = {"queue_ns": 5, "input_ns": 1, "infer_ns": 10, "output_ns": 2} | stages
-    return InferenceAnswer((), action_id, rows, **times)
+    return InferenceAnswer((), action_id, rows, **times, moments=Moments(0, 0, 0, 0, 0))
 
 
 def test_a_success_updates_everything_together() -> None:

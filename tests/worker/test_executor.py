@@ -104,3 +104,51 @@ def test_it_ends_when_nobody_is_there_to_be_told() -> None:
     executor.start()
     executor._thread.join(TIMEOUT_S)
     assert not executor._thread.is_alive()
+
+
+class Script:
+    """Brings orders in portions, and notes how long it was to wait for each."""
+
+    def __init__(self, bench: Bench, *portions: tuple[Order, ...]) -> None:
+        self._bench = bench
+        self._portions = list(portions)
+        self.timeouts: list[float | None] = []
+
+    def listen(self, timeout_s: float | None) -> bool:
+        self.timeouts.append(timeout_s)
+        if not self._portions:
+            return False
+        for item in self._portions.pop(0):
+            self._bench.executor.submit(item)
+        return True
+
+
+def test_on_a_borrowed_thread_it_listens_between_orders() -> None:
+    bench = Bench()
+    script = Script(bench, (order(1, 20), order(2, 30)), (order(3, 10),), (), (), (order(4),))
+    bench.executor.run(script.listen)
+    assert bench.ids(4) == [1, 3, 2, 4]
+    assert script.timeouts == [0, 0, 0, None, None, None]
+    assert bench.executor.wait_quiet(0)
+
+
+def test_on_a_borrowed_thread_it_sleeps_towards_a_window_and_spins_before_it() -> None:
+    bench = Bench()
+    times = iter((1_000, 900_000_000, 1_000_000_000))
+    bench.executor = Executor("test", bench._perform, bench._report, spin_ns=200, clock=lambda: next(times))
+    script = Script(bench, (order(1, 1_000_000_000),), (), ())
+    bench.executor.run(script.listen)
+    assert script.timeouts == [0, (1_000_000_000 - 1_000 - 200) / 1e9, (100_000_000 - 200) / 1e9, None]
+    assert bench.ids(1) == [1]
+
+
+def test_on_a_borrowed_thread_it_ends_when_nobody_is_there_to_be_told() -> None:
+    bench = Bench()
+
+    def report(item: Order, outcome: Outcome) -> None:
+        raise BrokenPipeError
+
+    bench.executor = Executor("test", bench._perform, report)
+    script = Script(bench, (order(1), order(2)))
+    bench.executor.run(script.listen)
+    assert script.timeouts == [0]

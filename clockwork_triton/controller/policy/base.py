@@ -10,7 +10,7 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.replica import Replica
 from clockwork_triton.controller.state import State
-from clockwork_triton.controller.worker_state import WorkerState
+from clockwork_triton.controller.worker_state import Flight, WorkerState
 
 
 class Batch(NamedTuple):
@@ -34,6 +34,8 @@ class Policy(ABC):
     """
 
     name: ClassVar[str]
+    plans_deadlines: ClassVar[bool] = True
+    """Batches are picked so that they make their deadlines; their actions must not start any later."""
     state: State
 
     def bind(self, state: State) -> None:
@@ -45,6 +47,10 @@ class Policy(ABC):
         """A request has joined its model's queue."""
 
     @abstractmethod
+    def turned_away(self, pending: Pending, now_ns: int) -> bool:
+        """A request is refused at its arrival. Whether its model should be loaded for others like it."""
+
+    @abstractmethod
     def left(self, model: ModelState, requests: tuple[Pending, ...]) -> None:
         """Requests have left the model's queue otherwise than by `pick`."""
 
@@ -52,6 +58,10 @@ class Policy(ABC):
     def hopeless_ns(self, pending: Pending) -> int:
         """The first moment at which a waiting request can no longer be met, if all workers that could serve
         it were idle by then; FAR if it never comes."""
+
+    def crowded_out(self, pending: Pending, now_ns: int) -> bool:
+        """Whether what waits already leaves no time for this request, which has just arrived."""
+        return False
 
     @abstractmethod
     def loaded(self, replica: Replica, now_ns: int) -> None:
@@ -64,6 +74,10 @@ class Policy(ABC):
     @abstractmethod
     def pick(self, worker: WorkerState, start_ns: int, now_ns: int) -> Batch | None:
         """The batch to start at `start_ns` on this worker; None to leave it idle for now."""
+
+    def ended(self, flight: Flight, now_ns: int) -> None:
+        """An INFER has succeeded: a place to learn from that."""
+        return
 
     @abstractmethod
     def wants_loads(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from clockwork_triton.controller.batching import largest_batch
+from clockwork_triton.controller.batching import best_batch
 from clockwork_triton.controller.keys import key_of
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.policy.base import Batch
@@ -30,7 +30,7 @@ class ClockworkPolicy(DeadlinePolicy):
                 return None
             key, _, replica = min(tops)
             model = replica.model
-            choice = largest_batch(model.queue, start_ns, model.sizes, replica.bound_ns)
+            choice = best_batch(model.queue, start_ns, replica)
             if choice is None:
                 pool.drop(replica)
                 continue

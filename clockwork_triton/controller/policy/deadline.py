@@ -21,6 +21,8 @@ from clockwork_triton.controller.worker_state import WorkerState
 
 # A model that becomes urgent is put before so many of the workers that hold it.
 SPREAD = 8
+# For so long after it could not be served, a request is a reason to load its model for others.
+MISSED_NS = 1_000_000_000
 # How many aged requests are looked at in one go.
 LOOK = 8
 
@@ -79,9 +81,23 @@ class DeadlinePolicy(Policy):
         elif not model.loading:
             self._cold.want(model)
 
+    def turned_away(self, pending: Pending, now_ns: int) -> bool:
+        """A deadline that only a resident model can meet is no reason never to load it."""
+        model = pending.model
+        cold = not model.mask and not model.loading
+        if not cold or pending.due_ns - model.fastest_ns[pending.size] <= now_ns + self.state.options.lead_ns:
+            return False
+        self.arrived(model, now_ns)
+        model.missed_ns = now_ns
+        self._cold.want(model)
+        return True
+
     def left(self, model: ModelState, requests: tuple[Pending, ...]) -> None:
         self.demand.release(requests)
         self.rekey(model)
+        if model.mask and model.key < model.pooled_key:
+            # Those that have left may have kept the others from being served.
+            self._put_forward(model)
 
     def hopeless_ns(self, pending: Pending) -> int:
         due_ns = pending.due_ns
@@ -131,6 +147,9 @@ class DeadlinePolicy(Policy):
         requests = choice.take_from(model.queue)
         self.demand.release(requests)
         self.rekey(model)
+        if model.key < model.pooled_key:
+            # Some worker has put it off for a batch that cannot be had any more.
+            self._put_forward(model)
         return Batch(replica, choice.size, requests)
 
     def _oldest_aged(self, now_ns: int) -> Iterator[Pending]:
@@ -157,6 +176,7 @@ class DeadlinePolicy(Policy):
 
     def loaded(self, replica: Replica, now_ns: int) -> None:
         model = replica.model
+        model.missed_ns = -FAR
         for copy in model.resident.values():
             # One more copy makes each of them easier to miss.
             self.note_regret(copy)
@@ -177,9 +197,12 @@ class DeadlinePolicy(Policy):
 
     def _cold_score(self, model: ModelState) -> Score | None:
         entries = model.queue.entries
-        if not entries or model.mask or model.loading:
+        if model.mask or model.loading:
             return None
-        return entries[0][0], -self.load_score(model, model.queue.rows * model.typical_ns[0])
+        if entries:
+            return entries[0][0], -self.load_score(model, model.queue.rows * model.typical_ns[0])
+        # Nothing waits for it, but something might have: after all that others wait for.
+        return (1, -float(model.missed_ns)) if model.missed_ns > -FAR else None
 
     def _pressed_score(self, model: ModelState) -> Score | None:
         entries = model.queue.entries
@@ -194,12 +217,12 @@ class DeadlinePolicy(Policy):
                 return aged
         start_ns = max(now_ns + self.state.options.lead_ns, worker.link.available(now_ns))
         if self._cold:
-            model = self._cold.best(lambda model: self._in_time(model, worker, start_ns))
+            model = self._cold.best(lambda model: self.worth_loading(model, worker, start_ns))
             if model is not None:
                 return model
         if self._pressed and not worker.infers:
             # Only a worker with time to spare takes one more copy of a model.
-            return self._pressed.best(lambda model: self._in_time(model, worker, start_ns))
+            return self._pressed.best(lambda model: self.worth_loading(model, worker, start_ns))
         return None
 
     def _aged_load(self, worker: WorkerState, now_ns: int) -> ModelState | None:
@@ -207,28 +230,37 @@ class DeadlinePolicy(Policy):
             return None
         for pending in self._oldest_aged(now_ns):
             model = pending.model
-            replica = self.state.replica(model, worker)
-            fits = replica is not None and model.spec.pages <= worker.spec.pages
-            if replica is not None and fits and not model.mask and not model.loading:
+            replica = self._loadable(model, worker)
+            if replica is not None and not model.mask and not model.loading:
                 share = self.state.options.aged_share
                 worker.aged_ns = now_ns + int(replica.load.expected_ns / share)
                 return model
         return None
 
-    def _in_time(self, model: ModelState, worker: WorkerState, start_ns: int) -> bool:
+    def worth_loading(self, model: ModelState, worker: WorkerState, start_ns: int) -> bool:
         """Whether a LOAD on the worker that starts then would be in time for the most patient request."""
-        replica = self.state.replica(model, worker)
-        if replica is None or replica.residency is not Residency.ABSENT:
+        replica = self._loadable(model, worker)
+        if replica is None:
             return False
-        if model.spec.pages > worker.spec.pages:
+        if not model.queue.entries:
+            if start_ns - model.missed_ns < MISSED_NS:
+                return True
+            model.missed_ns = -FAR
             return False
         last = model.queue.entries[-1][3]
         return last.due_ns >= start_ns + replica.load.bound_ns + replica.bound_ns[last.size]
 
+    def _loadable(self, model: ModelState, worker: WorkerState) -> Replica | None:
+        """The model on the worker, if it is not there and could be."""
+        replica = self.state.replica(model, worker)
+        if replica is None or replica.residency is not Residency.ABSENT:
+            return None
+        return replica if model.spec.pages <= worker.spec.pages else None
+
     def load_first(self, worker: WorkerState, model: ModelState) -> bool:
         tops = worker.pool.tops()
-        if not tops:
-            return True
+        if not tops or not model.queue.entries:
+            return not tops
         rank, due_ns, _, _ = model.queue.entries[0]
         needed_ns = model.fastest_load_ns + model.typical_ns[0]
         return key_of(rank, due_ns - needed_ns) <= min(key for key, _, _ in tops)
@@ -241,11 +273,12 @@ class DeadlinePolicy(Policy):
     def victims(
         self, worker: WorkerState, model: ModelState, *, idle: bool
     ) -> Generator[Replica, None, None]:
-        """Least regret first, busy models last; for one more copy of a model, none that is missed more."""
+        """Least regret first, busy models last; only for requests that wait, one that is missed more."""
         heap = worker.victims
         aside: dict[int, tuple[float, int, Replica]] = {}
         busy = []
-        worth = self.regret_of(model) if model.mask and not idle else inf
+        sole = bool(model.queue.entries) and not model.mask
+        worth = inf if sole or idle else self.regret_of(model)
         try:
             while heap:
                 regret, serial, replica = heap[0]
@@ -267,7 +300,7 @@ class DeadlinePolicy(Policy):
                     busy.append(replica)
                 else:
                     yield replica
-            if not model.mask and not idle:
+            if sole and not idle:
                 yield from busy
         finally:
             for entry in aside.values():

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from clockwork_triton.controller.keys import FAR
+from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
 
 # A request is reckoned to go to the least loaded of so many of the workers that hold its model.
 CHOICES = 4
+# Whether there is too much work is asked of at most so many workers together.
+POOLED = 8
 
 
 class Demand:
@@ -36,6 +42,9 @@ class Demand:
             worker = self._state.one_of(mask)
         fill = model.filled_by(model.queue.rows)
         share_ns = pending.rows * model.typical_ns[fill] // model.sizes[fill]
+        order = (pending.rank, model.tier)
+        least_ns = pending.rows * model.row_ns
+        worker.queued_ns[order] = worker.queued_ns.get(order, 0) + least_ns
         cost_ns = model.typical_ns[pending.size]
         slack = _class_of(pending.due_ns - now_ns)
         start_ns = worker.exec.available(now_ns) + worker.backlog_ns
@@ -46,6 +55,8 @@ class Demand:
         worker.work_ns[slack] = worker.work_ns.get(slack, 0) + cost_ns
         pending.charged = worker
         pending.share_ns = share_ns
+        pending.order = order
+        pending.least_ns = least_ns
         pending.cost_ns = cost_ns
         pending.slack = slack
 
@@ -57,6 +68,7 @@ class Demand:
                 continue
             pending.charged = None
             worker.backlog_ns -= pending.share_ns
+            worker.queued_ns[pending.order] -= pending.least_ns
             work_ns = worker.work_ns
             left_ns = work_ns[pending.slack] - pending.cost_ns
             if left_ns:
@@ -67,16 +79,41 @@ class Demand:
                 pending.unserved = False
                 pending.model.unserved_ns -= pending.share_ns
 
-    def overloaded(self, worker: WorkerState, now_ns: int) -> bool:
-        """Whether the work that waits for the worker is more than it can do before the deadlines.
+    def wait_ns(self, worker: WorkerState, rank: int, tier: int, now_ns: int) -> int:
+        """The least time that passes before the worker could have done what waits for it and goes before a
+        request of this tier: of higher levels everything, of its level what costs no more."""
+        order = (rank, tier)
+        before_ns = sum([queued_ns for each, queued_ns in worker.queued_ns.items() if each <= order])
+        return worker.exec.available(now_ns) - now_ns + before_ns
+
+    def overloaded(self, worker: WorkerState, model: ModelState, now_ns: int) -> bool:
+        """Whether more work waits for the worker, and for those that share the model with it, than they can
+        do before the deadlines.
 
         All requests that came with a slack of at most s are due within s from now: if their work, run one by
         one, takes longer, some of them cannot be met unless batches save enough.
         """
-        busy_ns = worker.exec.available(now_ns) - now_ns
-        for slack in sorted(worker.work_ns):
-            busy_ns += worker.work_ns[slack]
-            if busy_ns > self._limit_ns(slack):
+        mask = model.mask
+        if not mask & (mask - 1):
+            return self._too_much((worker,), now_ns, 1.0)
+        # Its own part is quickly seen to be small.
+        return self._too_much((worker,), now_ns, 0.5) and self._too_much(
+            self._state.some_of(mask, POOLED), now_ns, 1.0
+        )
+
+    def _too_much(self, workers: Sequence[WorkerState], now_ns: int, part: float) -> bool:
+        """Whether the work exceeds this part of what can be done."""
+        busy_ns = 0
+        work_ns: Mapping[int, int] = workers[0].work_ns
+        if len(workers) > 1:
+            work_ns = Counter(work_ns)
+            for other in workers[1:]:
+                work_ns.update(other.work_ns)
+        for worker in workers:
+            busy_ns += worker.exec.available(now_ns) - now_ns
+        for slack in sorted(work_ns):
+            busy_ns += work_ns[slack]
+            if busy_ns > part * len(workers) * self._limit_ns(slack):
                 return True
         return False
 

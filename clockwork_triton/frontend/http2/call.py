@@ -26,7 +26,8 @@ _EXTENSION_BYTES = 16 << 20
 
 
 class Call(Stream):
-    """`arrival_ns`, `deadline_ns`: on the connection's monotonic clock. `done`: the answer is decided, or
+    """`arrival_ns`, the earliest moment at which it can have come, and `deadline_ns`: on the connection's
+    monotonic clock. `done`: the answer is decided, or
     nobody waits for one. `silenced`: and not by a reply, so that one that still comes is ignored."""
 
     __slots__ = (
@@ -50,8 +51,8 @@ class Call(Stream):
         super().__init__(stream_id, host.limits.stream_window)
         self.host = host
         self.head = head
-        self.arrival_ns = host.now_ns
-        self.deadline_ns = None if head.timeout_ns is None else host.now_ns + head.timeout_ns
+        self.arrival_ns = host.arrival_ns
+        self.deadline_ns = None if head.timeout_ns is None else host.arrival_ns + head.timeout_ns
         self.done = False
         self.silenced = False
         self.partial: PartialMessage | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
+
+from clockwork_triton.event_loop import readable_since, turn_end
+from clockwork_triton.frontend.http2.eager import begin
 
 T = TypeVar("T")
 
@@ -21,9 +23,16 @@ class Clock(Protocol):
 
     def call_soon(self, callback: Callable[[], None]) -> None: ...
 
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
+        """After all that this turn of the loop has found."""
+
     def call_later(self, delay_ns: int, callback: Callable[[], None]) -> Timer: ...
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+    def readable_since_ns(self) -> int:
+        """The earliest moment at which what is read in this turn of the loop can have come."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Begins it at once, and gives it a task if it does not end at once."""
 
     def offload(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Runs `work`, which takes long and touches nothing else, beside the loop, one after the other."""
@@ -35,6 +44,8 @@ class LoopClock:
         # One thread: what it takes from the loop's core is bounded. It is only started if it is needed.
         self._worker = ThreadPoolExecutor(1, "http2-compression")
         self.now_ns = now_ns
+        self.readable_since_ns = readable_since(loop)
+        self.at_turn_end = turn_end(loop)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)
@@ -42,11 +53,9 @@ class LoopClock:
     def call_later(self, delay_ns: int, callback: Callable[[], None]) -> Timer:
         return self._loop.call_later(delay_ns / 1e9, callback)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        if sys.version_info >= (3, 12):
-            # Most handlers are soon done or soon wait for the engine: no turn of the loop in between.
-            return asyncio.Task(coroutine, loop=self._loop, eager_start=True)
-        return self._loop.create_task(coroutine)
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        # Most handlers are soon done or soon wait for the engine: no turn of the loop in between.
+        return begin(coroutine, self._loop)
 
     def offload(self, work: Callable[[], T]) -> asyncio.Future[T]:
         future = self._loop.run_in_executor(self._worker, work)

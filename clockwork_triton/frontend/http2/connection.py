@@ -10,6 +10,7 @@ from typing import cast
 
 from clockwork_triton.frontend.http2 import frames
 from clockwork_triton.frontend.http2.alarm import Alarm
+from clockwork_triton.frontend.http2.arrival import Arrival, unread_bytes
 from clockwork_triton.frontend.http2.clock import Clock
 from clockwork_triton.frontend.http2.control import DRAIN_PING, KEEPALIVE_PING
 from clockwork_triton.frontend.http2.errors import ConnectionFault, ErrorCode
@@ -68,6 +69,8 @@ class Connection(asyncio.BufferedProtocol):
             emptied=self._emptied,
         )
         self._reader = FrameReader(self.session, buffer, limits)
+        self._offered = 0
+        self._arrival = Arrival(clock.readable_since_ns, self._unread)
         self._stall = StallWatch(clock, limits.write_stall_ns, self.sender, self._stalled)
         calls = self.session.streams
         self._keepalive = KeepAlive(
@@ -104,14 +107,17 @@ class Connection(asyncio.BufferedProtocol):
         self._lifetime.start()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._reader.get_buffer()
+        buffer = self._reader.get_buffer()
+        self._offered = len(buffer)
+        return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._dead:
             self._reader.discard()
             return
         session, sender = self.session, self.sender
-        session.begin_read()
+        now_ns = self._clock.now_ns()
+        session.begin_read(now_ns, self._arrival.of_read(nbytes, nbytes == self._offered, now_ns))
         # Whatever is said while this read is looked at goes out with it.
         sender.flush_due = True
         try:
@@ -225,6 +231,10 @@ class Connection(asyncio.BufferedProtocol):
         elif not isinstance(stream, StreamCall):
             # A handler of a bidirectional stream waits when little is queued; that may last.
             self.session.reset(stream.id, ErrorCode.CANCEL)
+
+    def _unread(self) -> int:
+        assert self._transport is not None
+        return unread_bytes(self._transport.get_extra_info("socket"))
 
     def _heard_ns(self) -> int:
         return self.session.now_ns

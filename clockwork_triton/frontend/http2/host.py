@@ -12,6 +12,7 @@ from clockwork_triton.frontend.http2.stream import Stream
 
 
 class Host(Protocol):
+    arrival_ns: int
     clock: Clock
     limits: Limits
     memory: RequestMemory

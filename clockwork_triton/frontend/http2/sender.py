@@ -79,9 +79,9 @@ class Sender:
 
     # What streams say.
 
-    def reply(self, stream: Stream, message: bytes) -> None:
-        """The whole reply of a unary call, with status OK and no metadata."""
-        size = len(message) + PREFIX_BYTES
+    def reply(self, stream: Stream, parts: Sequence[Buffer], length: int) -> None:
+        """The whole reply of a unary call, with status OK and no metadata; `length`: of all `parts`."""
+        size = length + PREFIX_BYTES
         if (
             self._direct
             and stream.opening == b""
@@ -91,22 +91,19 @@ class Sender:
         ):
             self.window -= size
             stream_id = stream.id
-            self._out += (
-                _OPEN.pack(
-                    _OPEN_HEAD, 4, stream_id, HEADERS_BLOCK, size << 8, 0, stream_id, 0, size - PREFIX_BYTES
-                ),
-                message,
-                _CLOSE.pack(_CLOSE_HEAD, _CLOSE_FLAGS, stream_id, TRAILERS_BLOCK),
+            out = self._out
+            out.append(
+                _OPEN.pack(_OPEN_HEAD, 4, stream_id, HEADERS_BLOCK, size << 8, 0, stream_id, 0, length)
             )
+            out += parts
+            out.append(_CLOSE.pack(_CLOSE_HEAD, _CLOSE_FLAGS, stream_id, TRAILERS_BLOCK))
             if size > LARGE_BYTES:
                 self._output.has_large = True
             self.frames_sent += 1
             self.ended(stream)
-            if not self.flush_due:
-                self.flush_due = True
-                self._clock.call_soon(self.flush)
+            self.flush_soon()
         else:
-            self.message(stream, False, (message,), len(message))
+            self.message(stream, False, parts, length)
             self.finish(stream, b"")
 
     def message(
@@ -216,7 +213,7 @@ class Sender:
     def flush_soon(self) -> None:
         if not self.flush_due:
             self.flush_due = True
-            self._clock.call_soon(self.flush)
+            self._clock.at_turn_end(self.flush)
 
     def flush(self) -> None:
         self.flush_due = False

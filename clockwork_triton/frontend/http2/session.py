@@ -25,9 +25,10 @@ _ACCEPT_ENCODING = literals([(b"grpc-accept-encoding", b"identity,deflate,gzip")
 
 
 class Session:
-    """`streams` holds the calls whose end has not been sent; `now_ns` is when bytes last came. `emptied()`
-    is called when the last stream that was accepted before `stop_accepting` has ended,
-    `drain_acknowledged()` when the client has read that the server drains."""
+    """`streams` holds the calls whose end has not been sent; `now_ns` is when bytes were last read, and
+    `arrival_ns` since when they may have waited for that. `emptied()` is called when the last stream that was
+    accepted before `stop_accepting` has ended, `drain_acknowledged()` when the client has read that the
+    server drains."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Session:
         self.clock = clock
         self.sender = sender
         sender.ended = self.ended
-        self.now_ns = clock.now_ns()
+        self.now_ns = self.arrival_ns = clock.now_ns()
         self.peer = ""
         self.streams: dict[int, Call] = {}
         self.recv_left = limits.connection_window
@@ -127,8 +128,9 @@ class Session:
         elif fault.code != ErrorCode.REFUSED_STREAM:
             self._control.spend("malformed frames")
 
-    def begin_read(self) -> None:
-        self.now_ns = self.clock.now_ns()
+    def begin_read(self, now_ns: int, arrival_ns: int) -> None:
+        self.now_ns = now_ns
+        self.arrival_ns = arrival_ns
         self._reading = True
 
     def end_read(self) -> None:

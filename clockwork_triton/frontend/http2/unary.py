@@ -28,11 +28,7 @@ class UnaryCall(Call):
         self._compressed = 0
 
     def reply(self, message: bytes) -> None:
-        if self._plain and not self.done and len(message) <= self.host.limits.reply_bytes:
-            self.done = True
-            self.host.sender.reply(self, message)
-        else:
-            self.reply_parts((message,))
+        self.reply_parts((message,))
 
     def reply_parts(self, parts: Sequence[Buffer], release: Callable[[], None] | None = None) -> None:
         """One message in parts; memoryviews must be one-dimensional and of bytes. `release()` is called once
@@ -41,6 +37,10 @@ class UnaryCall(Call):
             assert self.silenced, "the call is answered already"
         else:
             size = sum(map(len, parts))
+            if self._plain and release is None and size <= self.host.limits.reply_bytes:
+                self.done = True
+                self.host.sender.reply(self, parts, size)
+                return
             try:
                 self._check_reply(size)
             except RpcError as error:

@@ -110,5 +110,7 @@ class _Writer:
 
 
 def _constant(data: Array) -> Any:
-    """A Relax constant that shares the memory of an array, or of its contiguous copy."""
-    return relax.const(tvm.runtime.from_dlpack(aligned(data)))
+    """A Relax constant that shares the memory of an array, or of its contiguous copy. TVM shares no memory
+    that is read-only."""
+    data = aligned(data)
+    return relax.const(tvm.runtime.from_dlpack(data) if data.flags.writeable else tvm.runtime.tensor(data))

@@ -13,6 +13,7 @@ import hpack
 
 from clockwork_triton.frontend.http2 import frames
 from clockwork_triton.frontend.http2.connection import Connection
+from clockwork_triton.frontend.http2.eager import begin
 from clockwork_triton.frontend.http2.limits import Limits, RequestMemory
 from clockwork_triton.frontend.http2.service import Service
 
@@ -43,6 +44,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.time_ns = 10**12
+        self.since_ns: int | None = None
         self._soon: list[Callable[[], None]] = []
         self._timers: list[tuple[int, int, FakeTimer]] = []
         self._order = itertools.count()
@@ -50,7 +52,13 @@ class FakeClock:
     def now_ns(self) -> int:
         return self.time_ns
 
+    def readable_since_ns(self) -> int:
+        return self.time_ns if self.since_ns is None else self.since_ns
+
     def call_soon(self, callback: Callable[[], None]) -> None:
+        self._soon.append(callback)
+
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
         self._soon.append(callback)
 
     def call_later(self, delay_ns: int, callback: Callable[[], None]) -> FakeTimer:
@@ -58,8 +66,8 @@ class FakeClock:
         heapq.heappush(self._timers, (self.time_ns + delay_ns, next(self._order), timer))
         return timer
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(coroutine)
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        return begin(coroutine, asyncio.get_running_loop())
 
     def offload(self, work: Callable[[], Any]) -> Any:
         """Does it in the next turn."""

@@ -115,6 +115,14 @@ def test_spaces_around_a_value_are_borne(echo: Echo, client: Client) -> None:
     assert echo.held[0][1].metadata() == [("token", "a b")]
 
 
+def test_time_before_the_read_counts(echo: Echo, client: Client) -> None:
+    client.clock.since_ns = client.clock.time_ns - 3_000
+    client.call(1, b"x", (":path", HELD), ("grpc-timeout", "5u"))
+    call = echo.held[0][1]
+    assert call.arrival_ns == client.clock.since_ns
+    assert call.time_remaining_ns() == 2_000
+
+
 @pytest.mark.parametrize(
     ("text", "duration_ns"),
     [

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from benchmarks.serving import wire
 from benchmarks.serving.load import INFER
+from clockwork_triton.bench import wire
 from tests.benchmarks.serving.echo import DETAILS, HANG, REFUSE, echo
 
 

@@ -1,0 +1,188 @@
+"""What is compared. Every scenario is a piece of a few minutes, with a file of results of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.compare import measure, models
+from benchmarks.compare.measure import Sample
+from benchmarks.compare.servers import Contender, Homes, Running, serve
+from benchmarks.serving import many_models
+
+OURS = "clockwork_triton"
+HTTP2 = "--grpc-transport=http2"
+TWO = "--device=cpu:0,cpu:1"
+SLO_MS = 100
+MANY, FIT = 40, 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`seconds`: of one measurement. `capacity`: answers a second that load is counted in; None: measured."""
+
+    scratch: Path
+    homes: Homes
+    rounds: int
+    seconds: float
+    factors: Sequence[float]
+    capacity: float | None = None
+
+
+Scenario = Callable[[Settings], list[Sample]]
+
+
+def closed(
+    model: str, contenders: Sequence[Contender], concurrencies: Sequence[int], shared: bool
+) -> Scenario:
+    """Clients that wait for their answers: all servers in turn, round after round. `shared`: with system
+    shared memory too, where a server has it."""
+
+    def run(settings: Settings) -> list[Sample]:
+        repository, samples = settings.scratch / model, []
+        with _all(contenders, repository, settings) as running:
+            for server, _ in running:
+                measure.closed(server, model, 4, 1.0, settings.scratch)
+            for number in range(settings.rounds):
+                for concurrency in concurrencies:
+                    for server, contender in running:
+                        entry = {"server": server.name, "round": number, "concurrency": concurrency}
+                        made = [
+                            measure.perf(server, model, concurrency, settings.scratch),
+                            measure.closed(server, model, concurrency, settings.seconds, settings.scratch),
+                        ]
+                        if shared and contender.kind in ("ours", "triton"):
+                            flags = ("--shared-memory", "system", "--output-shared-memory-size", "8192")
+                            made.append(measure.perf(server, model, concurrency, settings.scratch, *flags))
+                        samples += [entry | sample for sample in made]
+                        _tell(samples[-len(made) :])
+        return samples
+
+    return run
+
+
+def overload(arrivals: str) -> Scenario:
+    """Eight models, every request with 100 ms to live, at loads below and above capacity."""
+
+    def run(settings: Settings) -> list[Sample]:
+        contenders = [
+            Contender(OURS, "ours", (HTTP2, TWO, "--device-memory=1G")),
+            Contender("Triton", "triton", timeout_ms=SLO_MS),
+            Contender("KServe", "kserve"),
+            Contender("MLServer", "mlserver"),
+        ]
+        return _overload(settings, settings.scratch / "eight", contenders, arrivals, ())
+
+    return run
+
+
+def many(settings: Settings) -> list[Sample]:
+    """Forty models of 16 MiB, few of them popular, of which this server may hold ten; the others hold all."""
+    held = many_models.held_bytes(settings.scratch / "artifacts")
+    each = max(size for name, size in held.items() if name.startswith("dense_"))
+    memory = f"--device-memory={each * FIT // 2}"
+    contenders = [
+        Contender(OURS, "ours", (HTTP2, TWO, memory)),
+        Contender("Triton", "triton", timeout_ms=SLO_MS),
+        Contender("KServe", "kserve"),
+        Contender("MLServer", "mlserver"),
+    ]
+    return _overload(settings, settings.scratch / "many", contenders, "poisson", ("--zipf", "1.0"))
+
+
+def _overload(
+    settings: Settings,
+    repository: Path,
+    contenders: Sequence[Contender],
+    arrivals: str,
+    popularity: Sequence[str],
+) -> list[Sample]:
+    samples: list[Sample] = []
+    with _all(contenders, repository, settings) as running:
+        capacities = {server.name: _capacity(server, settings) for server, _ in running}
+        memory = {server.name: server.resident_mb() for server, _ in running}
+        capacity = settings.capacity or max(capacities.values())
+        samples.append({"capacity": capacity, "capacities": capacities, "memory_mb": memory})
+        _tell(samples)
+        for number in range(settings.rounds):
+            for factor in settings.factors:
+                for server, _ in running:
+                    workload = _workload(arrivals, factor * capacity, number)
+                    sample = measure.overload(
+                        server, settings.scratch, settings.seconds, SLO_MS, *workload, *popularity
+                    )
+                    entry = {"server": server.name, "round": number, "factor": factor}
+                    samples.append(entry | sample)
+                    _tell(samples[-1:])
+                    with contextlib.suppress(measure.MeasurementError):
+                        measure.settle(server, settings.scratch)
+    return samples
+
+
+def _workload(arrivals: str, rate: float, seed: int) -> tuple[str, ...]:
+    """The same arrivals for every server. Bursts: half of the time, at twice the rate."""
+    if arrivals == "bursty":
+        shape = ("--workload", "bursty", "--rate", str(2 * rate), "--on-s", "0.5", "--off-s", "0.5")
+    else:
+        shape = ("--workload", arrivals, "--rate", str(rate))
+    return (*shape, "--seed", str(seed))
+
+
+def _capacity(server: Running, settings: Settings) -> float:
+    """Answers a second to two clients of every model that wait."""
+    found = measure.bench(server, settings.scratch, "--concurrency", "2", "--seconds", "4")
+    return float(found["total"]["goodput_per_s"])
+
+
+@contextlib.contextmanager  # type: ignore[arg-type]
+def _all(contenders: Sequence[Contender], repository: Path, settings: Settings):  # type: ignore[no-untyped-def]
+    """Starts all of them; a server that has nothing to do takes nothing from the one that is measured."""
+    with contextlib.ExitStack() as stack:
+        running = []
+        for contender in contenders:
+            begin = time.monotonic()
+            server = stack.enter_context(serve(contender, repository, settings.homes, settings.scratch))
+            print(f"{contender.name} was ready after {time.monotonic() - begin:.1f} s", flush=True)
+            running.append((server, contender))
+        yield running
+
+
+def _tell(samples: Sequence[Sample]) -> None:
+    for sample in samples:
+        print(
+            " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in sample.items() if v),
+            flush=True,
+        )
+
+
+TINY = (
+    Contender(OURS, "ours", (HTTP2,)),
+    Contender(f"{OURS} over grpcio", "ours", ("--grpc-transport=grpcio",)),
+    Contender("Triton", "triton"),
+    Contender("KServe", "kserve"),
+    Contender("MLServer", "mlserver"),
+)
+IMAGES = (
+    Contender(f"{OURS}, 1 worker", "ours", (HTTP2,)),
+    Contender("Triton, 1 instance", "triton"),
+    Contender("KServe", "kserve"),
+    Contender("MLServer", "mlserver"),
+    Contender(f"{OURS}, 2 workers", "ours", (HTTP2, TWO)),
+    Contender("Triton, 2 instances", "triton", instances=2),
+)
+SCENARIOS: Mapping[str, Scenario] = {
+    "tiny": closed("tiny", TINY, (1, 8, 32), False),
+    "squeezenet": closed("squeezenet", IMAGES, (1, 8), True),
+    "resnet50": closed("resnet50", IMAGES, (1, 8), True),
+    "eight-poisson": overload("poisson"),
+    "eight-bursty": overload("bursty"),
+    "many": many,
+}
+REPOSITORIES: Mapping[str, Callable[[Path], None]] = {
+    **{name: lambda path, name=name: models.write_single(name, path) for name in models.SINGLE},
+    "eight": models.write_eight,
+    "many": lambda path: models.write_many(path, MANY),
+}

@@ -1,0 +1,113 @@
+"""The server's event loop: asyncio's own, which also knows since when what it reads may have waited, and has
+an end of each turn."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_WAITED_NS = 50_000
+"""A look at the sockets that takes longer had to wait for something to come."""
+
+
+class ArrivalSelector(selectors.EpollSelector):
+    """`since_ns`: the earliest moment, on the monotonic clock, at which anything that the last `select` found
+    can have come, if its predecessor's findings were read to their end.
+
+    A busy loop sees what comes only at its next turn. Whoever plans by when requests arrived must count that
+    turn, or the server is late for them without knowing.
+    """
+
+    def __init__(self, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        super().__init__()
+        self._now_ns = now_ns
+        self.since_ns = self._looked_ns = now_ns()
+        self.before_waiting: Callable[[float | None], float | None] = _as_planned
+        """Called with the timeout of every look; returns the one to take."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        timeout = self.before_waiting(timeout)
+        begin_ns = self._now_ns()
+        found = super().select(timeout)
+        now_ns = self._now_ns()
+        # Where it waited there was nothing before.
+        self.since_ns = now_ns if now_ns - begin_ns > _WAITED_NS else self._looked_ns
+        self._looked_ns = now_ns
+        return found
+
+
+class EventLoop(asyncio.SelectorEventLoop):
+    """`at_turn_end(callback)` has the callback run when all that this turn found has been dealt with, before
+    the loop looks for more. `call_soon` would take a turn of its own: a look at the sockets and a handle."""
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self) -> None:
+        self.arrivals = ArrivalSelector()
+        super().__init__(self.arrivals)
+        self._at_turn_end: list[Callable[[], None]] = []
+        self.at_turn_end = self._at_turn_end.append
+        self.arrivals.before_waiting = self._end_turn
+
+    def _end_turn(self, timeout: float | None) -> float | None:
+        """Calls back, in the order of asking, whatever is asked for meanwhile too."""
+        if not self._at_turn_end:
+            return timeout
+        for callback in self._at_turn_end:
+            try:
+                callback()
+            except Exception as error:
+                context = {"message": f"Exception in {callback} at the end of a turn", "exception": error}
+                self.call_exception_handler(context)
+        self._at_turn_end.clear()
+        if self._ready:
+            return 0
+        if not self._scheduled:
+            return timeout
+        left = max(0.0, self._scheduled[0].when() - self.time())
+        return left if timeout is None else min(timeout, left)
+
+
+def readable_since(loop: asyncio.AbstractEventLoop) -> Callable[[], int]:
+    """A function that says since when, on the monotonic clock, what is being read now may have waited. On a
+    loop of another kind it says: not at all."""
+    if not isinstance(loop, EventLoop):
+        return time.monotonic_ns
+    arrivals = loop.arrivals
+    return lambda: arrivals.since_ns
+
+
+def turn_end(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], None]:
+    """A function that has a callback run at the end of the loop's turn; on a loop of another kind, in a turn
+    of its own right after it."""
+    if isinstance(loop, EventLoop):
+        return loop.at_turn_end
+    return lambda callback: _discard(loop.call_soon(callback))
+
+
+def _discard(_handle: asyncio.Handle) -> None:
+    pass
+
+
+def _as_planned(timeout: float | None) -> float | None:
+    return timeout
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run, in a loop of this kind."""
+    loop = EventLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()
