@@ -116,15 +116,15 @@ class ArtifactLoader:
 
 def conversion_request(source: ModelSource) -> ConversionRequest:
     """What the converters are asked for a version as configured."""
-    config = source.config
+    config, sequence = source.config, source.sequence
     return ConversionRequest(
         onnx=source.onnx,
         name=source.name,
         max_batch_size=config.max_batch_size,
         batch_sizes=batch_sizes_for(config.max_batch_size),
         shapes=source.shapes,
-        inputs=tuple(tensor.name for tensor in config.input),
-        outputs=tuple(tensor.name for tensor in config.output),
+        inputs=(*(tensor.name for tensor in config.input), *(sequence.inputs if sequence else ())),
+        outputs=(*(tensor.name for tensor in config.output), *(sequence.outputs if sequence else ())),
     )
 
 

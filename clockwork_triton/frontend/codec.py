@@ -68,7 +68,7 @@ def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferR
     """
     message = parsed.message
     parameters = message.parameters
-    timeout_us, priority, custom = read_parameters(parameters) if parameters else _NO_PARAMETERS
+    timeout_us, priority, custom, sequence = read_parameters(parameters) if parameters else _NO_PARAMETERS
     names, special = [], []
     for output in message.outputs:
         names.append(output.name)
@@ -83,7 +83,9 @@ def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferR
         # Triton looks for duplicates before it looks at data.
         refuse_duplicates([tensor.name for tensor in message.inputs], names, message.id)
         raise
-    return InferRequest(inputs, tuple(names), message.id, timeout_us, priority, custom, options, parts)
+    return InferRequest(
+        inputs, tuple(names), message.id, timeout_us, priority, custom, options, parts, sequence
+    )
 
 
 def encode_response(response: InferResponse) -> list[bytes]:

@@ -15,17 +15,21 @@ from clockwork_triton.artifact.signature import Signature, SignatureTensor
 from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.repository.completion import model_type
 from clockwork_triton.repository.config import invalid
+from clockwork_triton.repository.sequence import SequencePlan
 
 Shape = tuple[int, ...]
 
 
-def check_agreement(config: Any, signature: Signature) -> None:
+def check_agreement(config: Any, signature: Signature, sequence: SequencePlan | None = None) -> None:
     """ServerError in Triton's words where the configuration is not that of the file."""
-    if len(config.input) != len(signature.inputs):
+    expected = len(config.input) + (0 if sequence is None else len(sequence.inputs))
+    if expected != len(signature.inputs):
         raise invalid(
-            f"unable to load model '{config.name}', configuration expects {len(config.input)} inputs, "
+            f"unable to load model '{config.name}', configuration expects {expected} inputs, "
             f"model provides {len(signature.inputs)}"
         )
+    if sequence is not None:
+        _check_sequence(config.name, signature, sequence)
     for kind, ios, tensors in (
         ("input", config.input, signature.inputs),
         ("output", config.output, signature.outputs),
@@ -43,6 +47,26 @@ def check_agreement(config: Any, signature: Signature) -> None:
                     + ", ".join(sorted(by_name))
                 )
             _check_tensor(config, kind, io, by_name[io.name])
+
+
+def _check_sequence(name: str, signature: Signature, sequence: SequencePlan) -> None:
+    inputs = {tensor.name: tensor for tensor in signature.inputs}
+    outputs = {tensor.name: tensor for tensor in signature.outputs}
+    wanted = [("input", inputs, each.name, each.dtype) for each in sequence.controls]
+    for state in sequence.states:
+        wanted.append(("input", inputs, state.input_name, state.dtype))
+        wanted.append(("output", outputs, state.output_name, state.dtype))
+    for kind, tensors, tensor, dtype in wanted:
+        if tensor not in tensors:
+            raise invalid(
+                f"unexpected inference {kind} '{tensor}', allowed {kind}s are: " + ", ".join(sorted(tensors))
+            )
+        if tensors[tensor].dtype != dtype:
+            raise invalid(
+                f"unable to load model '{name}', configuration expects datatype "
+                f"{DataType.Name(model_type(dtype))} for {kind} '{tensor}', model provides "
+                f"{DataType.Name(model_type(tensors[tensor].dtype))}"
+            )
 
 
 def _check_tensor(config: Any, kind: str, io: Any, tensor: SignatureTensor) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.datatypes import TensorSpec
+from clockwork_triton.repository.sequence import SequencePlan
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class ModelSource:
     """One version on disk with its completed configuration (tritonclient's ModelConfig).
 
     `shapes`: by input name, the fixed shape that the model sees, without the batch dimension where it
-    batches. The order of inputs and outputs is the configuration's.
+    batches. The order of inputs and outputs is the configuration's, those of `sequence` follow.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ModelSource:
     onnx: Path
     config: Any
     shapes: Mapping[str, tuple[int, ...]]
+    sequence: SequencePlan | None = None
 
 
 @dataclass(frozen=True)
