@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,32 @@ from tests.test_server import ServerProcess
 
 TYPES = [wire for wire in WIRE_TO_NUMPY if wire not in ("BYTES", "BF16")]
 PROTOCOLS = pytest.mark.parametrize("kind", [grpcclient, httpclient], ids=["grpc", "http"])
+
+
+ENSEMBLE = """
+platform: "ensemble"
+max_batch_size: 8
+input [ { name: "TEXT0" data_type: TYPE_STRING dims: [ 16 ] } ]
+input [ { name: "TEXT1" data_type: TYPE_STRING dims: [ 16 ] } ]
+output [ { name: "SUM" data_type: TYPE_STRING dims: [ 16 ] } ]
+ensemble_scheduling {
+  step [
+    {
+      model_name: "simple_string"
+      model_version: -1
+      input_map { key: "INPUT0" value: "first" }
+      input_map { key: "INPUT1" value: "TEXT1" }
+      output_map { key: "OUTPUT0" value: "SUM" }
+    },
+    {
+      model_name: "simple_identity"
+      model_version: -1
+      input_map { key: "INPUT0" value: "TEXT0" }
+      output_map { key: "OUTPUT0" value: "first" }
+    }
+  ]
+}
+"""
 
 
 class Ports(NamedTuple):
@@ -53,8 +80,10 @@ def write_found(directory: Path) -> None:
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     repository = tmp_path_factory.mktemp("repository")
-    for name in ("simple", "simple_string", "simple_identity"):
-        shutil.copytree(REPOSITORY / name, repository / name)
+    for path in REPOSITORY.glob("simple*"):
+        shutil.copytree(path, repository / path.name)
+    (repository / "ensemble" / "1").mkdir(parents=True)
+    (repository / "ensemble" / "config.pbtxt").write_text(ENSEMBLE)
     write_types(repository / "types" / "1")
     write_found(repository / "found" / "1")
     server = ServerProcess(
@@ -168,3 +197,73 @@ def test_typed_contents_over_grpc(ports: Ports) -> None:
             assert raw == (
                 np.full(16, 2, np.int32).tobytes() if name == "simple" else b"\x01\x00\x00\x002" * 16
             )
+
+
+@PROTOCOLS
+def test_an_ensemble_of_models_of_texts(ports: Ports, kind: Any) -> None:
+    x, y = np.arange(48).reshape(3, 16), np.full((3, 16), 4)
+    with connect(kind, ports) as client:
+        inputs = [tensor(kind, "TEXT0", texts(x)), tensor(kind, "TEXT1", texts(y))]
+        answer = client.infer("ensemble", inputs, timeout=10_000_000)
+        assert (answer.as_numpy("SUM") == texts(x + y)).all()
+        with pytest.raises(InferenceServerException, match="Request timeout expired"):
+            client.infer("ensemble", inputs, timeout=1)
+
+
+VALUES = [11, 7, 5, 3, 2, 0, 1]
+
+
+@covers("sequence_batching", "supported", "requests of a sequence wait for each other; there are no slots")
+@pytest.mark.parametrize(
+    ("name", "given_id", "first", "expected"),
+    [
+        ("simple_sequence", 1000, 0, [1, *VALUES]),
+        ("simple_sequence", "6e4a", 100, [101, *VALUES]),
+        ("simple_dyna_sequence", 1001, 100, [101, *VALUES[:-1], 1002]),
+        ("simple_string_dyna_sequence", "1002", 20, [20, 31, 38, 43, 46, 48, 48, 1051]),
+    ],
+)
+def test_sequences_on_a_stream(
+    ports: Ports, name: str, given_id: int | str, first: int, expected: list[int]
+) -> None:
+    """The example simple_grpc_sequence_stream_infer_client: all requests are sent before any is answered."""
+    answers: queue.Queue[Any] = queue.Queue()
+    values = [first, *VALUES]
+    with connect(grpcclient, ports) as client:
+        client.start_stream(lambda result, error: answers.put(error or result))
+        for place, value in enumerate(values):
+            client.async_stream_infer(
+                name,
+                [tensor(grpcclient, "INPUT", np.full((1, 1), value, np.int32))],
+                request_id=str(place),
+                sequence_id=given_id,
+                sequence_start=place == 0,
+                sequence_end=place == len(values) - 1,
+            )
+        got = [answers.get(timeout=30) for _ in values]
+        client.stop_stream()
+    assert [int(answer.as_numpy("OUTPUT")[0, 0]) for answer in got] == expected
+
+
+@PROTOCOLS
+def test_sequences_one_request_at_a_time(ports: Ports, kind: Any) -> None:
+    """The examples simple_*_sequence_sync_infer_client."""
+    with connect(kind, ports) as client:
+
+        def ask(value: int, **sequence: Any) -> int:
+            inputs = [tensor(kind, "INPUT", np.full((1, 1), value, np.int32))]
+            answer = client.infer("simple_string_dyna_sequence", inputs, **sequence)
+            return int(answer.as_numpy("OUTPUT")[0, 0])
+
+        for given_id in ("70", "71"):
+            assert ask(1, sequence_id=given_id, sequence_start=True) == 1
+        for given_id in ("70", "71"):
+            assert ask(2, sequence_id=given_id) == 3
+        assert ask(3, sequence_id="70", sequence_end=True) == 76
+        with pytest.raises(
+            InferenceServerException, match="must specify the START flag on the first request"
+        ):
+            ask(4, sequence_id="70")
+        with pytest.raises(InferenceServerException, match="a non-zero or non-empty correlation ID"):
+            ask(4)
+        assert ask(3, sequence_id="71", sequence_end=True) == 77

@@ -82,8 +82,6 @@ def sequence_plan(config: Any, directory: Path | None = None) -> SequencePlan | 
     if not config.HasField("sequence_batching"):
         return None
     batching = config.sequence_batching
-    if config.HasField("dynamic_batching"):
-        raise invalid(f"only one scheduling choice may be given for {config.name}")
     controls = [
         _control(config.name, tensor.name, control)
         for tensor in batching.control_input

@@ -16,8 +16,8 @@ from tests.models.running import assert_agree, on_onnxruntime, on_tvm, random_in
 
 COMPILED = sorted(name for name in BUILDERS if "string" not in name and "identity" not in name)
 """Those without texts."""
-ALONE = [name for name in COMPILED if "sequence" not in name]
-"""Those whose requests stand for themselves."""
+ALONE = [name for name in COMPILED if "sequence" not in name and "int8" not in name]
+"""Those whose requests stand for themselves, in numbers that do not overflow."""
 
 
 def shipped(name: str) -> onnx.ModelProto:
