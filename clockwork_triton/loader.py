@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from clockwork_triton.artifact import Distribution, Manifest, Profile
 from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.specs import Estimate
+from clockwork_triton.devices import place, placed_request, precision
 from clockwork_triton.engine import calibration
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
@@ -35,12 +36,14 @@ class ArtifactLoader:
         pool: ConversionPool,
         engine: Engine,
         progress: Callable[[Progress], None],
+        devices: Sequence[str] = ("cpu:0",),
         *,
         fallback: bool = False,
     ) -> None:
         self._fallback = fallback
         self._pool = pool
         self._engine = engine
+        self._devices = devices
         self._progress = progress
         self.load_seconds: dict[tuple[str, int], float] = {}
         """How long the last load of each version took, its conversion included."""
@@ -55,15 +58,17 @@ class ArtifactLoader:
     async def convert(self, source: ModelSource) -> Path:
         self._begun[source.name, source.version] = time.monotonic()
         try:
+            request = placed_request(conversion_request(source), place(source, self._devices))
             fallback = self._fallback or _holds_texts(source.config)
-            return await self._pool.convert(conversion_request(source), self._progress, fallback=fallback)
+            return await self._pool.convert(request, self._progress, fallback=fallback)
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
 
     async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
-        model_id = await self._engine.register_model(source.name, artifact)
+        workers = place(source, self._devices).workers
+        model_id = await self._engine.register_model(source.name, artifact, workers)
         try:
-            loaded = await self._schedule(model_id, artifact)
+            loaded = await self._schedule(model_id, artifact, workers)
         except BaseException:
             await self._engine.retire_model(model_id)
             raise
@@ -71,10 +76,10 @@ class ArtifactLoader:
         self.load_seconds[version] = time.monotonic() - self._begun[version]
         return loaded
 
-    async def _schedule(self, model_id: int, artifact: Path) -> LoadedModel:
+    async def _schedule(self, model_id: int, artifact: Path, workers: frozenset[int]) -> LoadedModel:
         manifest = await asyncio.to_thread(Manifest.read, artifact)
         estimates = {}
-        for kind in self._engine.device_kinds:
+        for kind in self._engine.device_kinds(workers):
             profile = Profile.read(artifact, kind)
             if profile is None or profile.infer.keys() != manifest.variants.keys():
                 profile = await self._measure(model_id, manifest, kind)
@@ -125,6 +130,7 @@ def conversion_request(source: ModelSource) -> ConversionRequest:
         shapes=source.shapes,
         inputs=(*(tensor.name for tensor in config.input), *(sequence.inputs if sequence else ())),
         outputs=(*(tensor.name for tensor in config.output), *(sequence.outputs if sequence else ())),
+        precision=precision(config),
     )
 
 

@@ -4,6 +4,7 @@ An artifact is a directory:
 
     manifest.json               this
     kernels.so                  the compiled kernels of every batch size
+    kernels.cubin, kernels.cu   in its place for a GPU: the device code, and what it was compiled from
     weights.bin                 the weights, one copy for all batch sizes, in segments
     profile-<device kind>.json  measured INFER and LOAD times
 
@@ -18,8 +19,8 @@ be -1: each request brings its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +72,17 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Launch:
+    """One launch of a device function. `args`: the positions, in the step's arguments, of those it takes."""
+
+    function: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared_bytes: int
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Variant:
     """The program of one batch size."""
 
@@ -111,6 +123,10 @@ class Manifest:
     """Why the model is not compiled; empty where it is."""
     filler: str = "0"
     """What every element of a test input is: a text that reads as a number, for tensors that hold numbers."""
+    gpu_arch: str = ""
+    """The architecture that kernels.cubin is made for, such as sm_90; empty where there is none."""
+    launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)
+    """On a GPU, what running a kernel means, by its name."""
 
     @property
     def compiled(self) -> bool:
@@ -169,6 +185,10 @@ class Manifest:
             document["segments"] = tuple(Segment(**s) for s in document["segments"])
             document["cpu_features"] = tuple(document.get("cpu_features", ()))
             document["variants"] = {int(k): _variant(v) for k, v in document["variants"].items()}
+            document["launches"] = {
+                kernel: tuple(_launch(launch) for launch in launches)
+                for kernel, launches in document.get("launches", {}).items()
+            }
             return cls(**document)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not an artifact manifest: {error}") from error
@@ -180,6 +200,21 @@ class Manifest:
 
 def _tensor_spec(document: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(document["name"], document["dtype"], tuple(document["shape"]))
+
+
+def _launch(document: Mapping[str, Any]) -> Launch:
+    return Launch(
+        document["function"],
+        _dim3(document["grid"]),
+        _dim3(document["block"]),
+        document["shared_bytes"],
+        tuple(document["args"]),
+    )
+
+
+def _dim3(values: Sequence[int]) -> tuple[int, int, int]:
+    x, y, z = values
+    return x, y, z
 
 
 def _variant(document: Mapping[str, Any]) -> Variant:

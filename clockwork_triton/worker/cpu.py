@@ -18,7 +18,6 @@ from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.anonymous import AnonymousMemory, Bytes
 from clockwork_triton.worker.cpu_kind import cpu_kind
 from clockwork_triton.worker.device import DeviceOptions, Registered
-from clockwork_triton.worker.hosted import HostedModel, open_hosted
 from clockwork_triton.worker.suitability import check_cpu, check_fit
 
 # Pages of the weights file that are read in one piece of a registration: 4 MiB.
@@ -46,6 +45,7 @@ class CpuDevice:
     """See Device. Kernels run on the calling thread alone."""
 
     overlaps = False
+    lost = False
 
     def __init__(self, options: DeviceOptions) -> None:
         assert options.slot_bytes % mmap.PAGESIZE == 0
@@ -63,16 +63,9 @@ class CpuDevice:
         self._slots = np.frombuffer(mmap.mmap(options.io_fd, options.slots * options.slot_bytes), np.uint8)
         self._io_address = self._slots.ctypes.data
         self._models: dict[int, _Model] = {}
-        self._hosted: dict[int, HostedModel] = {}
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
-        if not manifest.compiled:
-            for hosted in open_hosted(artifact, manifest):
-                yield
-                if hosted is not None:
-                    self._hosted[model_id] = hosted
-            return
         check_cpu(manifest, self._features)
         check_fit(
             manifest,
@@ -124,17 +117,14 @@ class CpuDevice:
         return _Bound(program, tuple(tensors))
 
     def registered(self, model_id: int) -> Registered | None:
-        model = self._models.get(model_id) or self._hosted.get(model_id)
+        model = self._models.get(model_id)
         return None if model is None else model.facts
 
     def unregister(self, model_id: int) -> None:
         self._models.pop(model_id, None)
-        self._hosted.pop(model_id, None)
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         begin_ns = time.monotonic_ns()
-        if model_id in self._hosted:
-            return Stages(begin_ns, begin_ns)
         model = self._models[model_id]
         for segment, memory, first in zip(model.manifest.segments, model.segments, first_pages, strict=True):
             place = first * self.page_bytes
@@ -143,12 +133,11 @@ class CpuDevice:
             memory.move(self._arena.address + place)
         return Stages(begin_ns, time.monotonic_ns())
 
+    def expect(self, model_id: int, batch_size: int, slot: int) -> None:
+        """The inputs are where they are needed."""
+
     def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
         begin_ns = time.monotonic_ns()
-        if (hosted := self._hosted.get(model_id)) is not None:
-            begin = slot * self._slot_bytes
-            hosted.infer(self._slots.data[begin : begin + self._slot_bytes])
-            return Stages(begin_ns, time.monotonic_ns())
         bound = self._models[model_id].variants[batch_size]
         base = self._io_address + slot * self._slot_bytes
         for memory, offset in bound.tensors:
@@ -159,7 +148,6 @@ class CpuDevice:
     def close(self) -> None:
         """The mappings go with their last view."""
         self._models.clear()
-        self._hosted.clear()
 
 
 def _check_available(size: int) -> None:

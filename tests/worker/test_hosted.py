@@ -19,8 +19,8 @@ from clockwork_triton.artifact.records import (
     requests_in,
 )
 from clockwork_triton.datatypes import TensorSpec
-from clockwork_triton.worker.cpu import CpuDevice
 from clockwork_triton.worker.device import DeviceOptions, UnsuitableModel
+from clockwork_triton.worker.devices import open_device
 from clockwork_triton.worker.emulated import EmulatedDevice
 from tests.converters.models import INT32, STRING, model, node, saved
 from tests.worker import tiny
@@ -60,7 +60,7 @@ def options() -> DeviceOptions:
 def ask(artifact: Path, *requests: Record) -> list[Record]:
     """What the device answers to a batch of requests in its second slot."""
     given = options()
-    device = CpuDevice(given)
+    device = open_device("cpu", given)
     for _ in device.register(1, artifact):
         pass
     facts = device.registered(1)
@@ -116,7 +116,7 @@ def test_a_model_that_the_runtime_cannot_read_is_refused(numbers: Path) -> None:
     (numbers / "model.onnx").write_bytes(b"nothing")
     given = options()
     with pytest.raises(UnsuitableModel, match="onnxruntime cannot run it"):
-        list(CpuDevice(given).register(1, numbers))
+        list(open_device("cpu", given).register(1, numbers))
     os.close(given.io_fd)
 
 
