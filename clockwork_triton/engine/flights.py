@@ -9,6 +9,7 @@ from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Status
 from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments
+from clockwork_triton.transport.messages import Part
 
 
 class Waiting:
@@ -47,17 +48,20 @@ class Flights:
     ) -> None:
         """Sends the action; `calls`, those of its requests, are laid into a slot first."""
         flight = Flight(action, worker)
+        parts: list[Part] = []
         flight.decided_ns = flight.laid_ns = self._clock()
         if action.kind is ActionKind.INFER:
             flight.slot = worker.region.take()
             row = 0
             for request_id, call in zip(action.request_ids, calls, strict=True):
                 flight.row_of[request_id] = row
+                if call.block is not None:
+                    parts.append(Part(*call.block, row, call.rows))
                 row += call.rows
             worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
             flight.laid_ns = self._clock()
         self._flights[action.action_id] = flight
-        worker.send(action, max(flight.slot, 0))
+        worker.send(action, max(flight.slot, 0), parts)
         flight.sent_ns = self._clock()
 
     def land(
@@ -92,13 +96,17 @@ class Flights:
         moments = Moments(flight.decided_ns, flight.sent_ns, result.begin_ns, result.end_ns, received_ns)
         input_ns = flight.laid_ns - flight.decided_ns
         infer_ns = result.end_ns - result.begin_ns
+        leads = True
         for request_id, row in flight.row_of.items():
             asking = waiting.get(request_id)
             if asking is None:
                 continue
             call = asking.call
+            outputs: tuple[bytes, ...] = ()
+            if call.block is None:
+                outputs = region.read_outputs(flight.slot, manifest, layout, row, call.rows)
             asking.answer = InferenceAnswer(
-                region.read_outputs(flight.slot, manifest, layout, row, call.rows),
+                outputs,
                 action.action_id,
                 action.batch_size,
                 max(0, result.begin_ns - input_ns - call.arrival_ns),
@@ -106,7 +114,9 @@ class Flights:
                 infer_ns,
                 self._clock() - begin,
                 moments,
+                leads and asking.done is not None,
             )
+            leads = leads and asking.done is None
 
     def at(self, worker_id: int) -> list[Action]:
         """The actions under way at a worker."""

@@ -19,8 +19,6 @@ STAGES = ("request", "queue", "compute_input", "compute_infer", "compute_output"
 FIRST_RESPONSE_BOUNDS_NS = tuple(ms * 1_000_000 for ms in (100, 500, 2000, 5000))
 """Triton's."""
 
-_REMEMBERED_ACTIONS = 1024
-
 
 class Failure(Enum):
     """Triton's reasons for the failure of a request."""
@@ -79,7 +77,6 @@ class ModelStatistics:
         self.latency = Histogram()
         self.first_response = Histogram(FIRST_RESPONSE_BOUNDS_NS) if latencies.histograms else None
         self.summaries = {stage: Summary() for stage in STAGES} if latencies.summaries else None
-        self._actions: dict[int, None] = {}
 
     @property
     def fail(self) -> Duration:
@@ -144,11 +141,8 @@ class ModelStatistics:
 
     def _executed(self, answers: Sequence[InferenceAnswer]) -> None:
         for answer in answers:
-            if answer.action_id in self._actions:
+            if not answer.leads:
                 continue
-            self._actions[answer.action_id] = None
-            if len(self._actions) > _REMEMBERED_ACTIONS:
-                del self._actions[next(iter(self._actions))]
             self.execution_count += 1
             batch = self.batches.get(answer.executed_rows)
             if batch is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from clockwork_triton.artifact import Manifest
 from clockwork_triton.transport.messages import Stages
 
 
@@ -16,7 +17,8 @@ class UnsuitableModel(Exception):
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes."""
+    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes, `arena_fds` are
+    those of front ends' tensors."""
 
     memory_bytes: int
     workspace_bytes: int
@@ -24,6 +26,7 @@ class DeviceOptions:
     slots: int
     slot_bytes: int
     io_fd: int
+    arena_fds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Registered:
     segments: tuple[int, ...]
     """The pages of each."""
     batch_sizes: frozenset[int]
+    manifest: Manifest
 
 
 class Device(Protocol):

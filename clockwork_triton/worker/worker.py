@@ -11,6 +11,7 @@ from clockwork_triton.transport import messages
 from clockwork_triton.transport.blocking import BlockingChannel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello, ModelRegistered
 from clockwork_triton.transport.framing import ChannelError
+from clockwork_triton.worker.carrier import Carrier
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.executor import SPIN_NS, Executor
 from clockwork_triton.worker.performer import Outcome, Performer
@@ -38,7 +39,8 @@ class Worker:
         self._device = device
         self._options = options
         self._channel = channel
-        performer = Performer(device, options.slots)
+        carrier = Carrier(options) if options.arena_fds else None
+        performer = Performer(device, options.slots, carrier)
         self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
         self._load = self._infer
         if device.overlaps:
@@ -84,7 +86,8 @@ class Worker:
         if kind == "action":
             action = messages.action_of(envelope.action, self._worker_id)
             executor = self._infer if action.kind is ActionKind.INFER else self._load
-            executor.submit(Order(action, envelope.action.slot, received_ns))
+            parts = messages.parts_of(envelope.action)
+            executor.submit(Order(action, envelope.action.slot, received_ns, parts))
         elif kind == "register_model":
             self._registrar.register(envelope.register_model.model_id, Path(envelope.register_model.artifact))
         elif kind == "unregister_model":
