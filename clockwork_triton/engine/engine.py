@@ -165,6 +165,19 @@ class Engine:
                 return
         self._handle(RequestCancelled(number))
 
+    def give_up(self, number: int) -> None:
+        """As `cancel`, except that `done` is called all the same, once nobody touches the call's tensors."""
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return
+        done = waiting.done
+        if any(request.request_id == number for request in self._arrived):
+            self.cancel(number)
+            if done is not None:
+                done(ServerError(Code.CANCELLED, "cancelled"))
+            return
+        self._handle(RequestCancelled(number))
+
     def queued(self, model_id: int, priority: int) -> int:
         """See InferenceEngine."""
         arrived = sum(r.model_id == model_id and r.priority == priority for r in self._arrived)
@@ -322,6 +335,8 @@ def _not_started(callback: Callable[[], None]) -> None:
 
 
 def _failure(answer: AnswerRequest) -> ServerError:
+    if answer.outcome is Outcome.CANCELLED:
+        return ServerError(Code.CANCELLED, "cancelled")
     if answer.outcome is Outcome.REFUSED:
         return ServerError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
     if answer.outcome is Outcome.WORKER_LOST:
