@@ -22,12 +22,13 @@ ALLOWED: dict[str, set[str]] = {
     "repository": LEAVES | {"artifact", "repository"},
     "frontend": LEAVES | {"repository", "telemetry", "frontend"},
     "engine": LEAVES | {"artifact", "controller", "transport", "telemetry", "engine"},
+    "gateway": LEAVES | {"artifact", "transport", "repository", "telemetry", "frontend", "gateway"},
     "simulation": {"controller", "telemetry", "simulation"},
     "bench": LEAVES | {"simulation.workloads", "simulation.traces", "bench"},
     "converters": LEAVES | {"artifact", "converters"},
 }
 COMPOSERS = {"cli", "server", "console", "reports", "loader", "commands"}
-COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}
+COMPOSERS |= {"front_end", "ports", "flags", "flag_table", "flag_settings", "flag_values"}
 
 
 def imports_of(path: Path) -> set[str]:

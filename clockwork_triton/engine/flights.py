@@ -11,6 +11,8 @@ from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments
 from clockwork_triton.transport.messages import Part
 
+SHORT_NS = 100_000
+
 
 class Waiting:
     """A call that is not answered yet. `done` is None once nobody waits for it."""
@@ -35,6 +37,10 @@ class Flight:
     laid_ns: int = 0
     sent_ns: int = 0
 
+    @property
+    def short(self) -> bool:
+        return self.action.kind is ActionKind.INFER and self.action.expected_ns < SHORT_NS
+
 
 class Flights:
     """From the dispatch of an action to its result."""
@@ -42,6 +48,8 @@ class Flights:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._flights: dict[int, Flight] = {}
+        self.short = 0
+        """How many of them are INFERs that hardly take longer than sending them does."""
 
     def depart(
         self, action: Action, worker: WorkerProcess, calls: Sequence[InferenceCall], manifest: Manifest
@@ -61,6 +69,7 @@ class Flights:
             worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
             flight.laid_ns = self._clock()
         self._flights[action.action_id] = flight
+        self.short += flight.short
         worker.send(action, max(flight.slot, 0), parts)
         flight.sent_ns = self._clock()
 
@@ -76,6 +85,7 @@ class Flights:
         A request may have been given up while its worker was overdue.
         """
         flight = self._flights.pop(result.action_id)
+        self.short -= flight.short
         if flight.slot >= 0:
             if result.status is Status.OK:
                 self._give_answers(flight, result, received_ns, waiting, manifests[flight.action.model_id])
@@ -128,4 +138,4 @@ class Flights:
     def lose(self, worker_id: int) -> None:
         """Forgets what was under way at a worker that is gone, slots and all."""
         for action in self.at(worker_id):
-            del self._flights[action.action_id]
+            self.short -= self._flights.pop(action.action_id).short

@@ -126,14 +126,16 @@ class Hub:
             "rpc": self._rpc,
             "http": self._http,
         }
-        session = self._sessions[number] = Session(number, self._engine, handlers, self._ended)
+        session = Session(number, self._engine, handlers, self._ended)
         await session.start(self._options.arena_fds[number])
         try:
             error = await asyncio.wait_for(listening, self._options.start_timeout_s)
         except asyncio.TimeoutError:
             error = f"front end {number} did not start"
         if error:
+            await session.stop()
             raise OSError(error)
+        self._sessions[number] = session
         # What changed between its question and now.
         await session.dialogue.ask("state", self._told)
 
@@ -145,6 +147,9 @@ class Hub:
 
     def _ended(self, session: Session) -> None:
         number = session.number
+        listening = self._listening[number]
+        if not listening.done():
+            listening.set_result(f"front end {number} ended at its start")
         if self._stopping or self._sessions.get(number) is not session:
             return
         log.error("front end %d is lost; it is started again", number)
