@@ -213,8 +213,20 @@ SCHEDULING: tuple[Flag, ...] = (
     Flag(
         "default-slo-ms", positive_ms, None, "budget of requests that bring none of their own; 0: no deadline"
     ),
-    Flag("device", device_list, ("cpu:0",), "devices to serve on, with commas between them"),
-    Flag("device-memory", byte_size, 1 << 30, "memory of each device for weights, such as 512M", shown="1G"),
+    Flag(
+        "device",
+        device_list,
+        (),
+        "devices to serve on, with commas between them, such as cuda:0,cuda:1",
+        shown="every GPU, or cpu:0",
+    ),
+    Flag(
+        "device-memory",
+        byte_size,
+        0,
+        "memory of each device for weights, such as 512M",
+        shown="1G; of a GPU what is free",
+    ),
     Flag(
         "artifact-cache",
         Path,

@@ -18,6 +18,7 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
+from clockwork_triton.devices import default_memory, slot_bytes
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
@@ -72,7 +73,7 @@ class Server:
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
-        self._loader = ArtifactLoader(self._pool, self._engine, self._bars)
+        self._loader = ArtifactLoader(self._pool, self._engine, self._bars, options.device)
         self._repository = Repository(
             options.model_repository,
             self._loader,
@@ -249,8 +250,9 @@ def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tu
     return tuple(
         WorkerOptions(
             device,
-            options.device_memory,
+            options.device_memory or default_memory(device),
             WORKSPACE_BYTES,
+            slot_bytes=slot_bytes(device),
             cores=cores_for(index, len(devices)),
             arena_fds=arena_fds,
         )

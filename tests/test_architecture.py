@@ -27,8 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "bench": LEAVES | {"simulation.workloads", "simulation.traces", "bench"},
     "converters": LEAVES | {"artifact", "converters"},
 }
-COMPOSERS = {"cli", "server", "console", "reports", "loader", "commands"}
-COMPOSERS |= {"front_end", "ports", "flags", "flag_table", "flag_settings", "flag_values"}
+COMPOSERS = {"cli", "server", "front_end", "ports", "console", "reports", "loader", "devices", "commands"}
+COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}
 
 
 def imports_of(path: Path) -> set[str]:

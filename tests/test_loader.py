@@ -15,20 +15,27 @@ from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.loader import ArtifactLoader
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
+from converters.request import ConversionRequest
 from tests.worker import tiny
 
 LOAD_NS = 300_000
+CONFIG = ModelConfig(max_batch_size=4)
+CONFIG.instance_group.add(kind="KIND_CPU")
 
 
 class FakeEngine:
     """One worker, on which every INFER takes a microsecond a row."""
 
     def __init__(self) -> None:
-        self.device_kinds = ("toy",)
         self.calibrations = 0
         self.scheduled: dict[int, Mapping[str, Estimate]] = {}
 
-    async def register_model(self, name: str, artifact: Path) -> int:
+    def device_kinds(self, workers: frozenset[int]) -> tuple[str, ...]:
+        assert workers == {0}
+        return ("toy",)
+
+    async def register_model(self, name: str, artifact: Path, workers: frozenset[int]) -> int:
+        assert workers == {0}
         return 1
 
     async def calibrate(
@@ -46,14 +53,15 @@ class FakeEngine:
 class FakePool:
     found: Path
 
-    async def convert(self, request: object, progress: object) -> Path:
+    async def convert(self, request: ConversionRequest, progress: object) -> Path:
+        assert request.target == "cpu"
         return self.found
 
 
 def load(engine: Any, artifact: Path) -> LoadedModel:
     """Loads an artifact that the pool finds."""
     loader = ArtifactLoader(FakePool(artifact), engine, lambda _: None)  # type: ignore[arg-type]
-    source = ModelSource("tiny", 1, artifact, ModelConfig(max_batch_size=4), {})
+    source = ModelSource("tiny", 1, artifact, CONFIG, {})
 
     async def through() -> LoadedModel:
         return await loader.load(source, await loader.convert(source))

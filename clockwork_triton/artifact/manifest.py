@@ -4,6 +4,7 @@ An artifact is a directory:
 
     manifest.json               this
     kernels.so                  the compiled kernels of every batch size
+    kernels.cubin, kernels.cu   in its place for a GPU: the device code, and what it was compiled from
     weights.bin                 the weights, one copy for all batch sizes, in segments
     profile-<device kind>.json  measured INFER and LOAD times
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -57,6 +58,17 @@ class Step:
     """One kernel call. `args` index the variant's tensors, inputs first, then the outputs written."""
 
     kernel: str
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of a device function. `args`: the positions, in the step's arguments, of those it takes."""
+
+    function: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared_bytes: int
     args: tuple[int, ...]
 
 
@@ -106,6 +118,10 @@ class Manifest:
     """What determined the artifact: hash of the ONNX bytes, options, versions."""
     cpu_features: tuple[str, ...] = ()
     """The instruction sets that the kernels may use, as /proc/cpuinfo names them."""
+    gpu_arch: str = ""
+    """The architecture that kernels.cubin is made for, such as sm_90; empty where there is none."""
+    launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)
+    """On a GPU, what running a kernel means, by its name."""
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -151,6 +167,10 @@ class Manifest:
             document["segments"] = tuple(Segment(**s) for s in document["segments"])
             document["cpu_features"] = tuple(document.get("cpu_features", ()))
             document["variants"] = {int(k): _variant(v) for k, v in document["variants"].items()}
+            document["launches"] = {
+                kernel: tuple(_launch(launch) for launch in launches)
+                for kernel, launches in document.get("launches", {}).items()
+            }
             return cls(**document)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not an artifact manifest: {error}") from error
@@ -162,6 +182,21 @@ class Manifest:
 
 def _tensor_spec(document: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(document["name"], document["dtype"], tuple(document["shape"]))
+
+
+def _launch(document: Mapping[str, Any]) -> Launch:
+    return Launch(
+        document["function"],
+        _dim3(document["grid"]),
+        _dim3(document["block"]),
+        document["shared_bytes"],
+        tuple(document["args"]),
+    )
+
+
+def _dim3(values: Sequence[int]) -> tuple[int, int, int]:
+    x, y, z = values
+    return x, y, z
 
 
 def _variant(document: Mapping[str, Any]) -> Variant:

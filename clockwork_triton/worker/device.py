@@ -18,7 +18,10 @@ class UnsuitableModel(Exception):
 @dataclass(frozen=True)
 class DeviceOptions:
     """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes, `arena_fds` are
-    those of front ends' tensors."""
+    those of front ends' tensors.
+
+    `memory_bytes` 0, for a GPU: all that is left.
+    """
 
     memory_bytes: int
     workspace_bytes: int
@@ -39,6 +42,14 @@ class Registered:
     manifest: Manifest
 
 
+class Outputs(Protocol):
+    """An INFER whose execution has ended, and whose outputs are on their way to the slot."""
+
+    def wait(self) -> Stages:
+        """Until they are there, from any thread; raises as `infer` does."""
+        ...
+
+
 class Device(Protocol):
     """One device. Everything that serving needs is allocated by its constructor and by `register`.
 
@@ -51,6 +62,8 @@ class Device(Protocol):
     """What profiles are kept by: safe in a file name."""
     overlaps: bool
     """Whether a LOAD runs beside an INFER without slowing it."""
+    lost: bool
+    """Whether it is of no more use to this process, whatever it is asked."""
     pages: int
     page_bytes: int
     workspace_bytes: int
@@ -75,8 +88,15 @@ class Device(Protocol):
         """Copies the weights to the device, each segment to the pages from the first one on."""
         ...
 
-    def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
-        """Runs a loaded model on the tensors in the I/O slot."""
+    def expect(self, model_id: int, batch_size: int, slot: int) -> None:
+        """Says that an INFER will follow, whose inputs are in the slot: they can be brought to the device.
+
+        Called by the thread that receives; never raises, and nothing depends on it.
+        """
+        ...
+
+    def infer(self, model_id: int, batch_size: int, slot: int) -> Stages | Outputs:
+        """Runs a loaded model on the tensors in the I/O slot. Outputs, where they have to be copied there."""
         ...
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ class EmulatedDevice:
     """
 
     overlaps = True
+    lost = False
 
     def __init__(self, options: DeviceOptions, kind: str) -> None:
         self.kind = kind
@@ -64,6 +65,9 @@ class EmulatedDevice:
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         return _sleep(self._models[model_id].load_ns)
+
+    def expect(self, model_id: int, batch_size: int, slot: int) -> None:
+        """There is nothing to bring."""
 
     def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
         return _sleep(self._models[model_id].infer_ns[batch_size])

@@ -13,7 +13,7 @@ from clockwork_triton.controller.actions import Action, ActionKind, Status
 from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.arena import Arena, PlacementError
 from clockwork_triton.worker.carrier import Carrier
-from clockwork_triton.worker.device import Device
+from clockwork_triton.worker.device import Device, Outputs
 from clockwork_triton.worker.windows import Order
 
 log = logging.getLogger(__name__)
@@ -23,11 +23,15 @@ NO_STAGES = Stages()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an action; the stages are those of a device that worked, else all 0."""
+    """What became of an action; the stages are those of a device that worked, else all 0.
+
+    `outputs`: the action is done but for these; `Performer.finish` makes the outcome whole.
+    """
 
     status: Status
     message: str = ""
     stages: Stages = NO_STAGES
+    outputs: Outputs | None = None
 
 
 TOO_LATE = Outcome(Status.TOO_LATE)
@@ -64,9 +68,20 @@ class Performer:
                 return self._load(action)
             return self._unload(action)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            log.error("%s of model %d failed: %s", action.kind.name, action.model_id, reason)
-            return Outcome(Status.DEVICE_ERROR, reason)
+            return _failure(action, error)
+
+    def finish(self, order: Order, outputs: Outputs) -> Outcome:
+        """Waits for the outputs of an INFER; never raises. Runs beside further orders."""
+        try:
+            stages = outputs.wait()
+            if order.parts:
+                facts = self._device.registered(order.action.model_id)
+                assert facts is not None
+                assert self._carrier is not None
+                self._carrier.bring(facts.manifest, order.action.batch_size, order.slot, order.parts)
+            return _done(stages)
+        except Exception as error:
+            return _failure(order.action, error)
 
     def unregister(self, model_id: int) -> None:
         """Forgets the model; one that is loaded is unloaded."""
@@ -92,7 +107,7 @@ class Performer:
         try:
             if order.parts:
                 return self._infer_fetched(order, facts.manifest)
-            return Outcome(Status.OK, "", self._device.infer(action.model_id, action.batch_size, slot))
+            return _done(self._device.infer(action.model_id, action.batch_size, slot))
         finally:
             self._running = None
 
@@ -103,11 +118,13 @@ class Performer:
         begin_ns = self._clock()
         carrier.fetch(manifest, action.batch_size, slot, order.parts)
         fetched_ns = self._clock()
-        stages = self._device.infer(action.model_id, action.batch_size, slot)
+        result = self._device.infer(action.model_id, action.batch_size, slot)
+        if not isinstance(result, Stages):
+            return _done(result)
         infer_ns = self._clock()
         carrier.bring(manifest, action.batch_size, slot, order.parts)
         times = (begin_ns, fetched_ns, infer_ns, self._clock())
-        return Outcome(Status.OK, "", Stages(stages.begin_ns, stages.end_ns, *times))
+        return _done(Stages(result.begin_ns, result.end_ns, *times))
 
     def _load(self, action: Action) -> Outcome:
         model_id = action.model_id
@@ -145,3 +162,15 @@ class Performer:
             self._arena.free(model_id)
         now_ns = self._clock()
         return Outcome(Status.OK, "", Stages(now_ns, now_ns))
+
+
+def _done(result: Stages | Outputs) -> Outcome:
+    if isinstance(result, Stages):
+        return Outcome(Status.OK, "", result)
+    return Outcome(Status.OK, outputs=result)
+
+
+def _failure(action: Action, error: Exception) -> Outcome:
+    reason = f"{type(error).__name__}: {error}"
+    log.error("%s of model %d failed: %s", action.kind.name, action.model_id, reason)
+    return Outcome(Status.DEVICE_ERROR, reason)

@@ -14,6 +14,7 @@ from clockwork_triton.transport.framing import ChannelError
 from clockwork_triton.worker.carrier import Carrier
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.executor import SPIN_NS, Executor
+from clockwork_triton.worker.finisher import Finisher
 from clockwork_triton.worker.performer import Outcome, Performer
 from clockwork_triton.worker.registrar import Registrar
 from clockwork_triton.worker.windows import Order
@@ -41,6 +42,7 @@ class Worker:
         self._channel = channel
         carrier = Carrier(options) if options.arena_fds else None
         performer = Performer(device, options.slots, carrier)
+        self._finisher = Finisher(performer.finish, self._report)
         self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
         self._load = self._infer
         if device.overlaps:
@@ -63,11 +65,11 @@ class Worker:
             for part in parts:
                 part.stop(STOP_TIMEOUT_S)
 
-    def _parts(self) -> list[Executor | Registrar]:
+    def _parts(self) -> list[Executor | Finisher | Registrar]:
         """What has a thread of its own. A single executor works on the one that receives."""
         if self._load is self._infer:
             return [self._registrar]
-        return [self._infer, self._load, self._registrar]
+        return [self._infer, self._load, self._finisher, self._registrar]
 
     def _listen(self, timeout_s: float | None) -> bool:
         """Hands on what has come, and waits for it if need be; False if nothing more will."""
@@ -85,9 +87,13 @@ class Worker:
         kind = envelope.WhichOneof("body")
         if kind == "action":
             action = messages.action_of(envelope.action, self._worker_id)
-            executor = self._infer if action.kind is ActionKind.INFER else self._load
-            parts = messages.parts_of(envelope.action)
-            executor.submit(Order(action, envelope.action.slot, received_ns, parts))
+            order = Order(action, envelope.action.slot, received_ns, messages.parts_of(envelope.action))
+            if action.kind is not ActionKind.INFER:
+                self._load.submit(order)
+                return True
+            if not order.parts:
+                self._device.expect(action.model_id, action.batch_size, order.slot)
+            self._infer.submit(order)
         elif kind == "register_model":
             self._registrar.register(envelope.register_model.model_id, Path(envelope.register_model.artifact))
         elif kind == "unregister_model":
@@ -116,11 +122,17 @@ class Worker:
         )
 
     def _report(self, order: Order, outcome: Outcome) -> None:
+        if outcome.outputs is not None:
+            self._finisher.submit(order, outcome.outputs)
+            return
         self._channel.send(
             messages.result_envelope(
                 order.action.action_id, outcome.status, order.received_ns, outcome.stages, outcome.message
             )
         )
+        if self._device.lost:
+            # Only another process can open it anew; the server starts one when this one has ended.
+            self._channel.end()
 
     def _registered(self, model_id: int, error: str) -> None:
         self._channel.send(Envelope(model_registered=ModelRegistered(model_id=model_id, error=error)))
