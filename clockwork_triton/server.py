@@ -40,6 +40,7 @@ from clockwork_triton.frontend.restriction import Restriction
 from clockwork_triton.frontend.service import InferenceService
 from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.loader import ArtifactLoader
+from clockwork_triton.nvml import Nvml
 from clockwork_triton.reports import log_change, log_notice, model_row
 from clockwork_triton.repository.plan import ConfigOptions
 from clockwork_triton.repository.repository import ControlMode, Repository
@@ -116,7 +117,7 @@ class Server:
                 restrictions=_merged(options.http_restricted_api),
             )
         )
-        self._metrics = MetricsServer(Metrics(self._plane, self._gauges).render)
+        self._metrics = MetricsServer(Metrics(self._plane, self._gauges, nvml=Nvml.open()).render)
 
     async def run(self) -> int:
         """The exit status: 0 after a signal, 1 if the server could not start or had to end."""

@@ -60,6 +60,12 @@ class Device(Protocol):
     """Whether a LOAD runs beside an INFER without slowing it."""
     lost: bool
     """Whether it is of no more use to this process, whatever it is asked."""
+
+    @property
+    def clock_mhz(self) -> int:
+        """How fast the clock is that running times depend on; 0: there is none, or it does not tell."""
+        ...
+
     pages: int
     page_bytes: int
     workspace_bytes: int

@@ -124,7 +124,12 @@ class Worker:
             return
         self._channel.send(
             messages.result_envelope(
-                order.action.action_id, outcome.status, order.received_ns, outcome.stages, outcome.message
+                order.action.action_id,
+                outcome.status,
+                order.received_ns,
+                outcome.stages,
+                outcome.message,
+                self._device.clock_mhz,
             )
         )
         if self._device.lost:
