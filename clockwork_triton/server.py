@@ -17,7 +17,7 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
-from clockwork_triton.devices import default_memory, slot_bytes
+from clockwork_triton.devices import default_memory, slot_bytes, worker_cores
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
@@ -253,7 +253,7 @@ def worker_options(options: ServeOptions) -> tuple[WorkerOptions, ...]:
             options.device_memory or default_memory(device),
             WORKSPACE_BYTES,
             slot_bytes=slot_bytes(device),
-            cores=cores_for(index, len(devices)),
+            cores=cores_for(index, len(devices), max(map(worker_cores, devices))),
         )
         for index, device in enumerate(devices)
     )

@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": LEAVES | {"artifact", "controller", "transport", "telemetry", "engine"},
     "simulation": {"controller", "telemetry", "simulation"},
     "bench": LEAVES | {"simulation.workloads", "simulation.traces", "bench"},
+    "doctor": LEAVES | {"worker", "doctor"},
     "converters": LEAVES | {"artifact", "converters"},
 }
 COMPOSERS = {"cli", "server", "console", "reports", "loader", "devices", "commands"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from clockwork_triton.controller.actions import ActionKind
@@ -33,7 +34,9 @@ class Worker:
         channel: BlockingChannel,
         *,
         spin_ns: int = SPIN_NS,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
+        """`prepare`: for the thread of INFERs, if it has one of its own."""
         self._worker_id = worker_id
         self._name = name
         self._device = device
@@ -41,7 +44,7 @@ class Worker:
         self._channel = channel
         performer = Performer(device, options.slots)
         self._finisher = Finisher(performer.finish, self._report)
-        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
+        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns, prepare=prepare)
         self._load = self._infer
         if device.overlaps:
             self._load = Executor("load", performer.perform, self._report, spin_ns=spin_ns)
