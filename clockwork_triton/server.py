@@ -22,6 +22,7 @@ from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.event_loop import longest_turn_ns
 from clockwork_triton.flag_settings import latency_options
 from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.allocator import keep_freed_memory
@@ -106,9 +107,9 @@ class Server:
             ),
         )
         identity = ServerIdentity(options.id, __version__)
-        service = InferenceService(self._plane, identity, _merged(options.grpc_restricted_protocol))
+        self._service = InferenceService(self._plane, identity, _merged(options.grpc_restricted_protocol))
         transport = Http2Server if options.grpc_transport == "http2" else GrpcServer
-        self._grpc: GrpcServer | Http2Server = transport(service, grpc_options(options))
+        self._grpc: GrpcServer | Http2Server = transport(self._service, grpc_options(options))
         self._http = HttpServer(
             HttpApp(
                 self._plane,
@@ -195,7 +196,13 @@ class Server:
         await self._pool.close()
 
     def _gauges(self) -> ServerGauges:
-        return ServerGauges(self._engine.gauges(), self._loader.load_seconds, self._engine.prediction_errors)
+        return ServerGauges(
+            self._engine.gauges(),
+            self._loader.load_seconds,
+            self._engine.prediction_errors,
+            self._service.stages.quantiles_ns(),
+            longest_turn_ns(asyncio.get_running_loop()),
+        )
 
     def _changed(self, status: VersionStatus) -> None:
         log_change(status)

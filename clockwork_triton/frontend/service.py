@@ -145,7 +145,7 @@ class InferenceService:
             except ServerError as error:
                 if ends_on_error:
                     raise
-                return codec.encode_stream_error(error, request.message)
+                return codec.encode_stream_error(error, request)
             if response.trace is not None:
                 self._end_trace(response.trace, arrived)
             return encoded
