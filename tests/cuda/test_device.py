@@ -64,7 +64,6 @@ def test_a_converted_model_is_served_at_every_size_slot_and_place(
         slots[slot, : x.size] = x.reshape(-1)
         device.expect(1, size, slot)
         result = device.infer(1, size, slot)
-        assert not hasattr(result, "begin_ns"), "outputs are still to come"
         result.wait()
         begin = manifest.slot(size).outputs[0] // 4
         actual = slots[slot, begin : begin + 10 * size].reshape(size, 10)
