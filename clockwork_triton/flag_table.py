@@ -233,6 +233,12 @@ SCHEDULING: tuple[Flag, ...] = (
         "where compiled artifacts and their profiles are kept",
         shown="~/.cache/clockwork-triton",
     ),
+    Flag(
+        "fallback",
+        boolean,
+        True,
+        "run models that cannot be compiled on ONNX Runtime, where it is installed ([onnxruntime])",
+    ),
     Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),
     Flag("request-log", Path, None, "write a line for every request to this file"),
