@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from clockwork_triton.worker.process import prepare_environment, prepare_process
+from clockwork_triton.worker.process import become_real_time, prepare_environment, prepare_process
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     channel = BlockingChannel(socket.socket(fileno=arguments.channel_fd))
     worker = Worker(
-        arguments.worker_id, arguments.device, device, options, channel, spin_ns=arguments.spin_us * 1000
+        arguments.worker_id,
+        arguments.device,
+        device,
+        options,
+        channel,
+        spin_ns=arguments.spin_us * 1000,
+        prepare=become_real_time if arguments.device.startswith("cuda") else lambda: None,
     )
     try:
         worker.serve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from clockwork_triton.controller.actions import ActionKind
@@ -34,7 +35,9 @@ class Worker:
         channel: BlockingChannel,
         *,
         spin_ns: int = SPIN_NS,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
+        """`prepare`: for the thread of INFERs, if it has one of its own."""
         self._worker_id = worker_id
         self._name = name
         self._device = device
@@ -43,7 +46,7 @@ class Worker:
         carrier = Carrier(options) if options.arena_fds else None
         performer = Performer(device, options.slots, carrier)
         self._finisher = Finisher(performer.finish, self._report)
-        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
+        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns, prepare=prepare)
         self._load = self._infer
         if device.overlaps:
             self._load = Executor("load", performer.perform, self._report, spin_ns=spin_ns)
@@ -127,7 +130,12 @@ class Worker:
             return
         self._channel.send(
             messages.result_envelope(
-                order.action.action_id, outcome.status, order.received_ns, outcome.stages, outcome.message
+                order.action.action_id,
+                outcome.status,
+                order.received_ns,
+                outcome.stages,
+                outcome.message,
+                self._device.clock_mhz,
             )
         )
         if self._device.lost:
