@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
-from clockwork_triton.repository.model import MemoryUse, IndexEntry, State
+from clockwork_triton.repository.model import IndexEntry, MemoryUse, State
 from clockwork_triton.telemetry.statistics import Statistics
 from tests.compatibility import covers
 from tests.frontend.fakes import run, serving, simple, simple_inputs
