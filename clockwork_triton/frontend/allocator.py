@@ -27,4 +27,5 @@ def keep_freed_memory(size: int = 256 << 20) -> bool:
     except (AttributeError, OSError):
         return False
     settings = {_M_TRIM_THRESHOLD: size, _M_MMAP_THRESHOLD: _LARGEST_FROM_HEAP, _M_ARENA_MAX: _HEAPS}
-    return all([mallopt(name, value) for name, value in settings.items()])
+    done = [mallopt(name, value) for name, value in settings.items()]
+    return all(done)
