@@ -12,6 +12,7 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.policy.base import Batch
 from clockwork_triton.controller.policy.deadline import DeadlinePolicy
+from clockwork_triton.controller.policy.demand import Pressure
 from clockwork_triton.controller.policy.most_work import MostWork, ripe_ns
 from clockwork_triton.controller.policy.slack import Slack
 from clockwork_triton.controller.replica import Replica
@@ -59,10 +60,13 @@ class AdaptivePolicy(DeadlinePolicy):
 
     def choose(self, worker: WorkerState, start_ns: int, now_ns: int) -> Batch | None:
         tops = worker.pool.tops()
-        if tops and self.demand.overloaded(worker, min(tops)[2].model, now_ns):
-            found = self._most_work.pick(worker.pool, start_ns)
-            if found is not None:
-                return self.take(*found)
+        if tops:
+            pressure = self.demand.pressure(worker, min(tops)[2].model, now_ns)
+            # While batches may yet save enough, no model is given up for others that need less time.
+            if pressure is Pressure.BATCHED or (pressure is Pressure.ALONE and len(tops) == 1):
+                found = self._most_work.pick(worker.pool, start_ns)
+                if found is not None:
+                    return self.take(*found)
         return self._most_urgent(worker, start_ns, now_ns)
 
     def _most_urgent(self, worker: WorkerState, start_ns: int, now_ns: int) -> Batch | None:
