@@ -55,7 +55,7 @@ def run(trials: Trials, pictures: Path) -> Report:
         f"{mine[-1] / mine[0]:.2f} times",
     )
     found.notes.append(
-        "Models of all published profiles, asked for with Zipf's law (exponent 0.9), 100 ms, Poisson arrivals."
+        "Models of all published profiles, asked for by Zipf's law (exponent 0.9), 100 ms, Poisson arrivals."
         " Of the time that handling all events takes, on the wall's clock, divided by the requests."
     )
     return found

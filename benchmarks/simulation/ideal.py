@@ -27,7 +27,8 @@ BARE = Options(schedule_ahead_ns=0, lead_ns=0, window_ns=0, buffer_ns=0, buffer_
 @dataclass(frozen=True)
 class Case:
     """`models`: (profile, how many, SLO in ms). `overload`: the load that goodput is measured at, in requests
-    a second. `clockwork`, `best`: load and goodput in the table of rivals that is to be reproduced, and met."""
+    a second. `clockwork`, `best`: load and goodput by another simulation of the orders alone, which are to be
+    reproduced, and met."""
 
     name: str
     models: Sequence[tuple[str, int, int]]
@@ -120,9 +121,9 @@ def run(trials: Trials, pictures: Path) -> Report:
         table.add(case.name, round(case.overload), *map(_cell, (case.clockwork, case.best, *mine)))
     _judge(found, cells)
     found.notes.append(
-        "The references come from a simulation of their own (shared notes of the project); at which load their"
-        " goodput was measured is not known for every case, so it is compared with 1.5 (mixed: 3) times what"
-        " the devices can do in batches of 16."
+        "The references are by another simulation, of the orders alone. The load of their goodput is known only"
+        " as a factor (1.5; mixed: 3), here of what the devices can do in batches of 16: more goodput than"
+        " theirs may be due to more load. The loads at which 99 % are in time can be compared."
     )
     return found
 

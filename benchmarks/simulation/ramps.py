@@ -35,7 +35,7 @@ def run(trials: Trials, pictures: Path) -> Report:
 
 def _tabulate(found: Report, study: Study, results: Sequence[dict[str, Any]]) -> None:
     table = found.table(
-        f"`{study.name}`: the lowest SLO, in execution times of 2.9 ms, from which on {PERCENT:g} % are in time",
+        f"`{study.name}`: the lowest SLO, in times of 2.9 ms, from which on {PERCENT:g} % are in time",
         study.axis,
         *POLICIES,
         *(f"answers r/s without a deadline, {policy}" for policy in POLICIES if study.name == "isolation"),
