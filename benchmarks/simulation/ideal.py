@@ -121,9 +121,9 @@ def run(trials: Trials, pictures: Path) -> Report:
         table.add(case.name, round(case.overload), *map(_cell, (case.clockwork, case.best, *mine)))
     _judge(found, cells)
     found.notes.append(
-        "The references are by another simulation, of the orders alone. The load of their goodput is known only"
-        " as a factor (1.5; mixed: 3), here of what the devices can do in batches of 16: more goodput than"
-        " theirs may be due to more load. The loads at which 99 % are in time can be compared."
+        "The references are by another simulation, of the orders alone. The load of their goodput is known"
+        " only as a factor (1.5; mixed: 3), here of what the devices can do in batches of 16, so that more"
+        " goodput may be due to more load. The loads at which 99 % are in time can be compared."
     )
     return found
 
