@@ -15,6 +15,7 @@ from clockwork_triton.controller.policy.deadline import DeadlinePolicy
 from clockwork_triton.controller.policy.demand import Pressure
 from clockwork_triton.controller.policy.most_work import MostWork, ripe_ns
 from clockwork_triton.controller.policy.slack import Slack
+from clockwork_triton.controller.ready_pool import Entry
 from clockwork_triton.controller.replica import Replica
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
@@ -67,14 +68,14 @@ class AdaptivePolicy(DeadlinePolicy):
                 found = self._most_work.pick(worker.pool, start_ns)
                 if found is not None:
                     return self.take(*found)
-        return self._most_urgent(worker, start_ns, now_ns)
+                tops = worker.pool.tops()
+        return self._most_urgent(worker, tops, start_ns, now_ns)
 
-    def _most_urgent(self, worker: WorkerState, start_ns: int, now_ns: int) -> Batch | None:
+    def _most_urgent(
+        self, worker: WorkerState, tops: list[Entry], start_ns: int, now_ns: int
+    ) -> Batch | None:
         pool = worker.pool
-        while True:
-            tops = pool.tops()
-            if not tops:
-                return None
+        while tops:
             key, _, replica = min(tops)
             model = replica.model
             if model.queue.entries[0][1] >= FAR:
@@ -82,18 +83,21 @@ class AdaptivePolicy(DeadlinePolicy):
             choice = urgent_batch(model.queue, start_ns, replica)
             if choice is None:
                 pool.drop(replica)
+                tops = pool.tops()
                 continue
             rank, due_ns, _, _ = model.queue.entries[choice.first]
             actual = key_of(rank, due_ns - model.typical_ns[choice.size])
             if actual > key:
                 pool.delay(replica, actual)
-                if min(pool.tops())[2] is not replica:
+                tops = pool.tops()
+                if min(tops)[2] is not replica:
                     continue
             left_ns = ripe_ns(replica, choice) - start_ns
             if left_ns > 0 and self._may_wait(worker, model, now_ns):
                 self.state.wake(worker, now_ns + left_ns)
                 return None
             return self.take(replica, choice)
+        return None
 
     def _fill_gap(self, worker: WorkerState, replica: Replica, now_ns: int) -> Batch | None:
         """The largest batch of requests without a deadline that leaves room for deadlines.
