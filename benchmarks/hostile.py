@@ -1,6 +1,6 @@
 """Hostile clients against the transport, each kind in turn, while a good client makes its calls.
 
-    python benchmarks/hostile.py --seconds 600
+    python -m benchmarks.hostile --seconds 600
 
 Prints for each kind how many connections it needed, what the good client saw, and the server's memory at the
 beginning and at its highest. A good call that fails is an error; too much memory makes the exit status 1.
@@ -10,140 +10,35 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import multiprocessing
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import hpack
-
+from benchmarks.attacks import ATTACKS, GREETING
 from benchmarks.http2 import CALLBACK, Client, serve_ours
-from clockwork_triton.frontend.http2 import frames
-from clockwork_triton.frontend.http2.errors import ErrorCode
+from benchmarks.serving import machine
 
 CONNECTIONS = 4
 GROWTH_MB = 400
 """What four hostile connections may hold: their streams' windows and the replies they do not take."""
-
-
-def block() -> bytes:
-    fields = [(":method", "POST"), (":scheme", "http"), (":path", CALLBACK), (":authority", "x")]
-    encoder = hpack.Encoder()
-    encoder.header_table_size = 0
-    return encoder.encode([*fields, ("te", "trailers"), ("content-type", "application/grpc")])
-
-
-BLOCK = block()
-GREETING = frames.PREFACE + frames.settings(())
-
-
-def headers(stream_id: int, flags: int = frames.END_HEADERS) -> bytes:
-    return frames.frame(frames.HEADERS, flags, stream_id, BLOCK)
-
-
-def data(stream_id: int, size: int, end: bool = True) -> bytes:
-    return frames.frame(frames.DATA, int(end), stream_id, b"\0" + size.to_bytes(4, "big") + bytes(size))
-
-
-def many(part: Callable[[int], bytes]) -> Iterator[bytes]:
-    for first in itertools.count(1, 200):
-        yield b"".join(part(stream_id) for stream_id in range(first, first + 200, 2))
-
-
-def rapid_reset() -> Iterator[bytes]:
-    return many(lambda stream_id: headers(stream_id) + frames.rst_stream(stream_id, ErrorCode.CANCEL))
-
-
-def made_reset() -> Iterator[bytes]:
-    return many(
-        lambda stream_id: headers(stream_id) + frames.frame(frames.WINDOW_UPDATE, 0, stream_id, bytes(4))
-    )
-
-
-def continuations() -> Iterator[bytes]:
-    yield headers(1, 0)
-    while True:
-        yield frames.frame(frames.CONTINUATION, 0, 1, b"\x00\x01a\x01b") * 100
-
-
-def settings() -> Iterator[bytes]:
-    while True:
-        yield frames.settings([(frames.HEADER_TABLE_SIZE, 0), (frames.INITIAL_WINDOW_SIZE, 5)]) * 100
-
-
-def pings() -> Iterator[bytes]:
-    while True:
-        yield frames.ping(b"01234567") * 100
-
-
-def empty_data() -> Iterator[bytes]:
-    yield headers(1)
-    while True:
-        yield frames.frame(frames.DATA, 0, 1) * 100
-
-
-def zero_window() -> Iterator[bytes]:
-    """Asks for replies and lets none of them out, but for a byte now and then."""
-    yield frames.settings([(frames.INITIAL_WINDOW_SIZE, 0)])
-    for stream_id in itertools.count(1, 2):
-        yield headers(stream_id) + data(stream_id, 16_000)
-        yield frames.window_update(stream_id, 1)
-
-
-def unread_replies() -> Iterator[bytes]:
-    """Takes all windows can give and reads nothing."""
-    yield frames.settings([(frames.INITIAL_WINDOW_SIZE, frames.MAX_WINDOW)])
-    yield frames.window_update(0, 2**30)
-    for stream_id in itertools.count(1, 2):
-        yield headers(stream_id) + data(stream_id, 16_000)
-
-
-def unfinished_uploads() -> Iterator[bytes]:
-    """Announces 2 GB on every stream and sends little of it."""
-    for stream_id in itertools.count(1, 2):
-        yield headers(stream_id) + frames.frame(
-            frames.DATA, 0, stream_id, b"\0\x7f\xff\xff\xff" + bytes(16_000)
-        )
-
-
-def garbage() -> Iterator[bytes]:
-    while True:
-        yield os.urandom(1000)
-
-
-def silence() -> Iterator[bytes]:
-    yield b""
-    while True:
-        time.sleep(0.05)
-        yield b""
-
-
-def byte_by_byte() -> Iterator[bytes]:
-    for stream_id in itertools.count(1, 2):
-        for byte in headers(stream_id) + data(stream_id, 100):
-            yield bytes((byte,))
-
-
-ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], bool]] = {
-    "rapid reset": (rapid_reset, True),
-    "made reset": (made_reset, True),
-    "CONTINUATION flood": (continuations, True),
-    "SETTINGS flood": (settings, True),
-    "PING flood": (pings, True),
-    "empty DATA": (empty_data, True),
-    "zero windows": (zero_window, True),
-    "unread replies": (unread_replies, False),
-    "unfinished uploads": (unfinished_uploads, True),
-    "garbage": (garbage, True),
-    "silence": (silence, True),
-    "byte by byte": (byte_by_byte, True),
-}
-"""And whether the client reads what it is sent."""
+LATER_GROWTH_MB = 20
+"""How much more the second half of an attack may hold than the first."""
+COLUMNS = (
+    *("attack", "connections", "good calls", "p50 ms", "p99 ms", "max ms"),
+    *("memory before MB", "first half", "second half", "fine"),
+)
+INTRODUCTION = """Written by `python -m benchmarks.hostile`. Four connections of one kind do to the HTTP/2
+transport what no client should; when they are thrown out they come again. A good client makes its calls
+meanwhile, ten in a row: every one of them was answered, or this page would not have been written. Fine: the
+server's memory stayed in bounds, and was in the second half of the attack what it was in the first.
+"""
 
 
 class Attacker(threading.Thread):
@@ -219,50 +114,106 @@ def resident_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def suffer(name: str, port: int, pid: int, seconds: float) -> bool:
-    """Whether the good client was served and memory stayed in bounds."""
-    before = highest = resident_mb(pid)
+@dataclass(frozen=True)
+class Suffered:
+    """What one kind of attack did. `calls` of the good client, all answered; memory of the server before, at
+    its highest in the first half, and at its highest in the second."""
+
+    name: str
+    connections: int
+    calls: int
+    p50_ms: float
+    p99_ms: float
+    most_ms: float
+    memory_mb: tuple[float, float, float]
+
+    @property
+    def fine(self) -> bool:
+        before, early, late = self.memory_mb
+        return max(early, late) - before < GROWTH_MB and late - early < LATER_GROWTH_MB
+
+    def cells(self) -> list[str]:
+        times = (f"{value:,.2f}" for value in (self.p50_ms, self.p99_ms, self.most_ms))
+        memory = (f"{value:,.0f}" for value in self.memory_mb)
+        return [
+            self.name,
+            f"{self.connections:,}",
+            f"{self.calls:,}",
+            *times,
+            *memory,
+            "yes" if self.fine else "NO",
+        ]
+
+
+def suffer(name: str, port: int, pid: int, seconds: float) -> Suffered:
+    """Attacks a server, and meanwhile makes good calls and watches its memory."""
+    before, highest = resident_mb(pid), [0.0, 0.0]
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     attacker = context.Process(target=attack, args=(name, port, seconds, theirs))
     attacker.start()
     good = Client(port, CALLBACK, 128)
     latencies: list[float] = []
+    begin = time.monotonic()
     while not pipe.poll():
         latencies += good.run(10, 1)
-        highest = max(highest, resident_mb(pid))
+        half = int(time.monotonic() - begin > seconds / 2)
+        highest[half] = max(highest[half], resident_mb(pid))
         time.sleep(0.005)
     good.close()
     connections: int = pipe.recv()
     attacker.join()
     latencies.sort()
-    fine = highest - before < GROWTH_MB
-    print(
-        f"{name:20} {connections:6} connections; good client: "
-        f"{len(latencies):6} calls, p50 {latencies[len(latencies) // 2] * 1e3:6.2f} ms, "
-        f"p99 {latencies[int(len(latencies) * 0.99)] * 1e3:7.2f} ms; "
-        f"memory {before:5.0f} to {highest:5.0f} MB{'' if fine else '  TOO MUCH'}",
-        flush=True,
-    )
-    return fine
+    times = (latencies[int((len(latencies) - 1) * share)] * 1e3 for share in (0.5, 0.99, 1.0))
+    return Suffered(name, connections, len(latencies), *times, (before, *highest))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10, help="of each kind")
-    parser.add_argument("--only", choices=ATTACKS, help="one kind")
-    options = parser.parse_args()
+def ordeal(names: Sequence[str], seconds: float) -> list[Suffered]:
+    """One server that suffers all of these, one after another."""
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     server = context.Process(target=run_server, args=(theirs,))
     server.start()
     port = pipe.recv()
     assert server.pid is not None
-    names = [options.only] if options.only else list(ATTACKS)
-    fine = [suffer(name, port, server.pid, options.seconds) for name in names]
+    found = []
+    for name in names:
+        found.append(suffer(name, port, server.pid, seconds))
+        print(dict(zip(COLUMNS, found[-1].cells(), strict=True)), flush=True)
     pipe.send(False)
     server.join()
-    return 0 if all(fine) else 1
+    return found
+
+
+def page(found: Sequence[Suffered], seconds: float, together: bool) -> str:
+    lines = ["# Hostile clients", "", INTRODUCTION]
+    how = (
+        "at once, a server for each, on the machine's cores"
+        if together
+        else "one after another, on one server"
+    )
+    lines += [f"{seconds:g} s of each kind, {how}. {machine.description()}", ""]
+    lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(each.cells()) + " |" for each in found]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10, help="of each kind")
+    parser.add_argument("--only", nargs="+", choices=ATTACKS, help="these kinds")
+    parser.add_argument("--together", action="store_true", help="all kinds at once, each on its own server")
+    parser.add_argument("--page", type=Path, help="write what happened to this file")
+    options = parser.parse_args()
+    names = options.only or list(ATTACKS)
+    groups = [[name] for name in names] if options.together else [names]
+    with ThreadPoolExecutor(len(groups)) as threads:
+        found = [
+            each for group in threads.map(lambda g: ordeal(g, options.seconds), groups) for each in group
+        ]
+    if options.page:
+        options.page.write_text(page(found, options.seconds, options.together))
+    return 0 if all(each.fine for each in found) else 1
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Pinger:
         self.count = count
         self.durations: list[int] = []
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.channel = Channel(self._received, self.ended.set_result)
+        self.channel = Channel(self._received, self.ended.set_result, asyncio.get_running_loop().call_soon)
         self._sent_ns = 0
 
     def start(self) -> None:

@@ -10,6 +10,7 @@ from importlib import import_module
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("serve", "serve the models of a repository"),
     "convert": ("convert", "compile ONNX models into artifacts"),
+    "stages": ("stages", "show where the time of a running server's requests goes"),
     "profile": ("profile", "measure a model on a device"),
     "simulate": ("simulate", "run the controller on a virtual clock"),
     "capacity": ("capacity", "find what a given traffic needs"),

@@ -28,12 +28,15 @@ class ArrivalSelector(selectors.EpollSelector):
         super().__init__()
         self._now_ns = now_ns
         self.since_ns = self._looked_ns = now_ns()
+        self.longest_turn_ns = 0
+        """Between two looks; whoever reads it may set it back."""
         self.before_waiting: Callable[[float | None], float | None] = _as_planned
         """Called with the timeout of every look; returns the one to take."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         timeout = self.before_waiting(timeout)
         begin_ns = self._now_ns()
+        self.longest_turn_ns = max(self.longest_turn_ns, begin_ns - self._looked_ns)
         found = super().select(timeout)
         now_ns = self._now_ns()
         # Where it waited there was nothing before.
@@ -82,6 +85,15 @@ def readable_since(loop: asyncio.AbstractEventLoop) -> Callable[[], int]:
         return time.monotonic_ns
     arrivals = loop.arrivals
     return lambda: arrivals.since_ns
+
+
+def longest_turn_ns(loop: asyncio.AbstractEventLoop) -> int:
+    """The longest that the loop was busy without looking for what came, since this was asked last; 0 on a
+    loop of another kind."""
+    if not isinstance(loop, EventLoop):
+        return 0
+    longest_ns, loop.arrivals.longest_turn_ns = loop.arrivals.longest_turn_ns, 0
+    return longest_ns
 
 
 def turn_end(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], None]:

@@ -129,8 +129,8 @@ NETWORK: tuple[Flag, ...] = (
     Flag(
         "grpc-transport",
         grpc_transport,
-        "grpcio",
-        "grpcio: the reference; http2: the server's own, several times cheaper",
+        "http2",
+        "http2: the server's own, which refuses in time under any load; grpcio: the reference",
     ),
     Flag("reuse-grpc-port", boolean, False, "let other processes listen on the same gRPC port"),
     Flag("grpc-use-ssl", boolean, False, "serve gRPC over TLS"),
@@ -212,14 +212,32 @@ SCHEDULING: tuple[Flag, ...] = (
     Flag(
         "default-slo-ms", positive_ms, None, "budget of requests that bring none of their own; 0: no deadline"
     ),
-    Flag("device", device_list, ("cpu:0",), "devices to serve on, with commas between them"),
-    Flag("device-memory", byte_size, 1 << 30, "memory of each device for weights, such as 512M", shown="1G"),
+    Flag(
+        "device",
+        device_list,
+        (),
+        "devices to serve on, with commas between them, such as cuda:0,cuda:1",
+        shown="every GPU, or cpu:0",
+    ),
+    Flag(
+        "device-memory",
+        byte_size,
+        0,
+        "memory of each device for weights, such as 512M",
+        shown="1G; of a GPU what is free",
+    ),
     Flag(
         "artifact-cache",
         Path,
         default_cache_dir(),
         "where compiled artifacts and their profiles are kept",
         shown="~/.cache/clockwork-triton",
+    ),
+    Flag(
+        "fallback",
+        boolean,
+        True,
+        "run models that cannot be compiled on ONNX Runtime, where it is installed ([onnxruntime])",
     ),
     Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),

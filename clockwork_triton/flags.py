@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from clockwork_triton.devices import found_devices
 from clockwork_triton.flag_table import FLAGS, Effect, Flag
 from clockwork_triton.flag_values import BackendSetting, boolean, level
 from clockwork_triton.frontend.restriction import Restriction
@@ -24,6 +25,7 @@ class ServeOptions:
     model_control_mode: str
     load_model: tuple[str, ...]
     repository_poll_secs: float
+    fallback: bool
     exit_on_error: bool
     strict_readiness: bool
     disable_auto_complete_config: bool
@@ -116,6 +118,7 @@ def parse_serve(argv: Sequence[str], policies: Sequence[str]) -> tuple[ServeOpti
     given = vars(parser.parse_args(list(argv)))
     given |= {flag.field: tuple(given[flag.field]) for flag in FLAGS if flag.repeat}
     given["disable_auto_complete_config"] |= given["strict_model_config"]
+    given["device"] = given["device"] or found_devices()
     _check(parser, given, policies)
     options = ServeOptions(**{field.name: given[field.name] for field in fields(ServeOptions)})
     return options, _notices(given)

@@ -40,7 +40,8 @@ class InferenceCall(NamedTuple):
 
     `inputs` are the raw bytes of every input of the model, in the model's order, row-major, little-endian.
     `rows` is the batch dimension, 1 for a model that does not batch. `deadline_ns` is absolute, on the
-    monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default.
+    monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default. `shapes` of the
+    inputs, batch dimension included, where the model is not compiled.
     """
 
     model_id: int
@@ -49,6 +50,7 @@ class InferenceCall(NamedTuple):
     arrival_ns: int
     deadline_ns: int | None
     priority: int = 0
+    shapes: tuple[tuple[int, ...], ...] | None = None
 
 
 class Moments(NamedTuple):
@@ -66,7 +68,8 @@ class InferenceAnswer(NamedTuple):
     """The raw bytes of every output in the model's order, and where the time went.
 
     `executed_rows` is the size of the batch that ran, padding included; `action_id` is the same for all
-    calls answered by one execution, so that executions can be counted.
+    calls answered by one execution, so that executions can be counted. `shapes` of the outputs, batch
+    dimension included, where the model is not compiled.
     """
 
     outputs: tuple[bytes, ...]
@@ -77,6 +80,7 @@ class InferenceAnswer(NamedTuple):
     infer_ns: int
     output_ns: int
     moments: Moments
+    shapes: tuple[tuple[int, ...], ...] | None = None
 
 
 Done = Callable[[InferenceAnswer | ServerError], None]

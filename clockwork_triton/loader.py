@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc.model_config_pb2 import DataType
 
 from clockwork_triton.artifact import Distribution, Manifest, Profile
 from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.specs import Estimate
+from clockwork_triton.devices import place, placed_request, precision
 from clockwork_triton.engine import calibration
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
@@ -24,11 +28,22 @@ log = logging.getLogger(__name__)
 
 
 class ArtifactLoader:
-    """The ModelLoader of the real server. `progress` is told every step of every conversion."""
+    """The ModelLoader of the real server. `progress` is told every step of every conversion. `fallback`: what
+    cannot be compiled may run on a host runtime; what holds strings may anyway."""
 
-    def __init__(self, pool: ConversionPool, engine: Engine, progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        pool: ConversionPool,
+        engine: Engine,
+        progress: Callable[[Progress], None],
+        devices: Sequence[str] = ("cpu:0",),
+        *,
+        fallback: bool = False,
+    ) -> None:
+        self._fallback = fallback
         self._pool = pool
         self._engine = engine
+        self._devices = devices
         self._progress = progress
         self.load_seconds: dict[tuple[str, int], float] = {}
         """How long the last load of each version took, its conversion included."""
@@ -43,14 +58,17 @@ class ArtifactLoader:
     async def convert(self, source: ModelSource) -> Path:
         self._begun[source.name, source.version] = time.monotonic()
         try:
-            return await self._pool.convert(conversion_request(source), self._progress)
+            request = placed_request(conversion_request(source), place(source, self._devices))
+            fallback = self._fallback or _holds_texts(source.config)
+            return await self._pool.convert(request, self._progress, fallback=fallback)
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
 
     async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
-        model_id = await self._engine.register_model(source.name, artifact)
+        workers = place(source, self._devices).workers
+        model_id = await self._engine.register_model(source.name, artifact, workers)
         try:
-            loaded = await self._schedule(model_id, artifact)
+            loaded = await self._schedule(model_id, artifact, workers)
         except BaseException:
             await self._engine.retire_model(model_id)
             raise
@@ -58,10 +76,10 @@ class ArtifactLoader:
         self.load_seconds[version] = time.monotonic() - self._begun[version]
         return loaded
 
-    async def _schedule(self, model_id: int, artifact: Path) -> LoadedModel:
+    async def _schedule(self, model_id: int, artifact: Path, workers: frozenset[int]) -> LoadedModel:
         manifest = await asyncio.to_thread(Manifest.read, artifact)
         estimates = {}
-        for kind in self._engine.device_kinds:
+        for kind in self._engine.device_kinds(workers):
             profile = Profile.read(artifact, kind)
             if profile is None or profile.infer.keys() != manifest.variants.keys():
                 profile = await self._measure(model_id, manifest, kind)
@@ -78,6 +96,8 @@ class ArtifactLoader:
             manifest.pages * manifest.page_bytes,
             manifest.workspace_bytes,
             artifact,
+            manifest.runtime,
+            manifest.reason,
         )
 
     async def retire(self, model_id: int) -> None:
@@ -101,15 +121,22 @@ class ArtifactLoader:
 
 def conversion_request(source: ModelSource) -> ConversionRequest:
     """What the converters are asked for a version as configured."""
-    config = source.config
+    config, sequence = source.config, source.sequence
     return ConversionRequest(
         onnx=source.onnx,
         name=source.name,
         max_batch_size=config.max_batch_size,
         batch_sizes=batch_sizes_for(config.max_batch_size),
         shapes=source.shapes,
-        inputs=tuple(tensor.name for tensor in config.input),
-        outputs=tuple(tensor.name for tensor in config.output),
+        inputs=(*(tensor.name for tensor in config.input), *(sequence.inputs if sequence else ())),
+        outputs=(*(tensor.name for tensor in config.output), *(sequence.outputs if sequence else ())),
+        precision=precision(config),
+    )
+
+
+def _holds_texts(config: Any) -> bool:
+    return any(
+        tensor.data_type == DataType.Value("TYPE_STRING") for tensor in (*config.input, *config.output)
     )
 
 

@@ -17,10 +17,12 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
+from clockwork_triton.devices import default_memory, slot_bytes
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.event_loop import longest_turn_ns
 from clockwork_triton.flag_settings import latency_options
 from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.allocator import keep_freed_memory
@@ -70,7 +72,9 @@ class Server:
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
-        self._loader = ArtifactLoader(self._pool, self._engine, self._bars)
+        self._loader = ArtifactLoader(
+            self._pool, self._engine, self._bars, options.device, fallback=options.fallback
+        )
         self._repository = Repository(
             options.model_repository,
             self._loader,
@@ -81,6 +85,7 @@ class Server:
                 auto_complete=not options.disable_auto_complete_config,
                 default_max_batch_size=options.default_max_batch_size,
                 gpus=options.gpus,
+                fallback=options.fallback,
             ),
             poll_interval_s=options.repository_poll_secs,
             loads_at_once=options.model_load_thread_count,
@@ -104,9 +109,9 @@ class Server:
             ),
         )
         identity = ServerIdentity(options.id, __version__)
-        service = InferenceService(self._plane, identity, _merged(options.grpc_restricted_protocol))
+        self._service = InferenceService(self._plane, identity, _merged(options.grpc_restricted_protocol))
         transport = Http2Server if options.grpc_transport == "http2" else GrpcServer
-        self._grpc: GrpcServer | Http2Server = transport(service, grpc_options(options))
+        self._grpc: GrpcServer | Http2Server = transport(self._service, grpc_options(options))
         self._http = HttpServer(
             HttpApp(
                 self._plane,
@@ -193,7 +198,13 @@ class Server:
         await self._pool.close()
 
     def _gauges(self) -> ServerGauges:
-        return ServerGauges(self._engine.gauges(), self._loader.load_seconds, self._engine.prediction_errors)
+        return ServerGauges(
+            self._engine.gauges(),
+            self._loader.load_seconds,
+            self._engine.prediction_errors,
+            self._service.stages.quantiles_ns(),
+            longest_turn_ns(asyncio.get_running_loop()),
+        )
 
     def _changed(self, status: VersionStatus) -> None:
         log_change(status)
@@ -246,7 +257,13 @@ def worker_options(options: ServeOptions) -> tuple[WorkerOptions, ...]:
     """A worker for each device, on a core of its own where there are enough."""
     devices = options.device
     return tuple(
-        WorkerOptions(device, options.device_memory, WORKSPACE_BYTES, cores=cores_for(index, len(devices)))
+        WorkerOptions(
+            device,
+            options.device_memory or default_memory(device),
+            WORKSPACE_BYTES,
+            slot_bytes=slot_bytes(device),
+            cores=cores_for(index, len(devices)),
+        )
         for index, device in enumerate(devices)
     )
 

@@ -45,7 +45,7 @@ def convert(
     if len(inputs) < len(source.graph.input):
         left_out = [value.name for value in source.graph.input if value.name not in inputs]
         raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
-    kernels = KernelSet(targets.resolve(request))
+    kernels = KernelSet(targets.resolve(request), request.precision)
     graphs: dict[int, Graph] = {}
     with WeightSpool(directory) as spool:
         lowering = _Lowering(source, request, inputs, outputs, kernels, spool)
@@ -55,7 +55,7 @@ def convert(
         index_limits = lowering.index_limits
         del source, lowering
         progress.begin("compiling")
-        kernels.compile(directory)
+        launches = kernels.compile(directory)
         progress.begin("packing weights")
         page_bytes = PAGE_BYTES[request.target]
         segments, places = spool.write(directory / "weights.bin", page_bytes)
@@ -70,6 +70,8 @@ def convert(
         variants={size: plan(graph, size, places) for size, graph in graphs.items()},
         origin=origin,
         cpu_features=targets.cpu_features(kernels.target),
+        gpu_arch=targets.gpu_arch(kernels.target),
+        launches=launches,
     )
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")
     runs_here = request.target == "cpu" and not missing(manifest.cpu_features, host_features())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import tvm
 import tvm_ffi
 from tvm import tirx
 
+from clockwork_triton.artifact.manifest import Launch
+from converters import device_code
 from converters.graph import Value
 from converters.request import ConversionError
-from converters.scratch import lift_scratch
+from converters.scratch import STACK_BYTES, lift_scratch
 
 
 @dataclass
@@ -22,6 +25,8 @@ class KernelSet:
     """Kernels by name. Functions that are structurally equal are one kernel, whoever calls them."""
 
     target: Any
+    precision: str = "tf32"
+    """Of products on a GPU."""
     functions: dict[str, tirx.PrimFunc] = field(default_factory=dict)
     scratch: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     _names: dict[Any, str] = field(default_factory=dict)
@@ -32,7 +37,9 @@ class KernelSet:
         name = self._names.get(key)
         if name is None:
             name = self._names[key] = self._fresh(hint)
-            lifted, self.scratch[name] = lift_scratch(func)
+            # Device code has no stack that two of its functions share.
+            smallest = 0 if self.target.kind.name == "cuda" else STACK_BYTES
+            lifted, self.scratch[name] = lift_scratch(func, smallest)
             self.functions[name] = lifted.with_attr("global_symbol", name)
         return name
 
@@ -44,16 +51,24 @@ class KernelSet:
             name = f"{hint}_{count}"
         return name
 
-    def compile(self, directory: Path) -> Path:
-        """Writes `directory`/kernels.so: no system compiler, and nothing to link against at run time."""
+    def compile(self, directory: Path) -> Mapping[str, tuple[Launch, ...]]:
+        """Writes the code into `directory`; for a GPU, how each kernel is launched."""
+        if self.target.kind.name != "cuda":
+            self._compile_library(directory / "kernels.so")
+            return {}
+        code = device_code.build(self.functions, self.target)
+        (directory / "kernels.cubin").write_bytes(code.cubin)
+        (directory / "kernels.cu").write_text(code.source)
+        return code.launches
+
+    def _compile_library(self, library: Path) -> None:
+        """No system compiler is needed, and nothing to link against at run time."""
         module = tvm.IRModule({tvm.ir.GlobalVar(name): func for name, func in self.functions.items()})
-        library = directory / "kernels.so"
         try:
             compiled = tvm.compile(module, target=self.target)
         except Exception as error:  # whatever code generation stumbles upon
             raise ConversionError(f"TVM cannot compile the model: {error}") from error
         compiled.export_library(str(library), fcompile=_link)
-        return library
 
 
 def _link(output: str, objects: list[str], options: object = None, **_: object) -> None:

@@ -24,6 +24,7 @@ def origin(request: ConversionRequest) -> dict[str, str]:
         "outputs": list(request.outputs),
         "threads": request.threads,
         "tune": request.tune,
+        "precision": request.precision,
     }
     return {
         "onnx": hash_files(request.onnx),
@@ -42,9 +43,9 @@ def key_of(origin: dict[str, str]) -> str:
 
 @cache
 def converters_hash() -> str:
-    """SHA-256 of this package's sources: a changed converter makes new artifacts."""
+    """SHA-256 of this package's sources, device code included: a changed converter makes new artifacts."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted([*root.rglob("*.py"), *root.rglob("*.cuh")]):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -23,7 +23,7 @@ def lower(module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> Gra
     (a TVM tensor to a digest). The graph's calls name the kernels."""
     try:
         with kernels.target:
-            module = schedules.pipeline(kernels.target)(module)
+            module = schedules.pipeline(kernels.target, kernels.precision)(module)
     except Exception as error:  # whatever a pass of TVM stumbles upon
         raise ConversionError(f"TVM cannot compile the model: {error}") from error
     graph = _Walk(module, kernels, store).graph()

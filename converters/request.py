@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PRECISIONS = ("tf32", "fp32", "fp16")
+"""Of products on a GPU, the usual one first."""
+
 
 class ConversionError(Exception):
     """The model cannot be converted; the text says why and, where it can, how to mend it."""
@@ -22,7 +25,9 @@ class ConversionRequest:
     `max_batch_size` 0: the first dimension is not a batch, shapes are literal. `shapes`: by input name, the
     full shape where the file leaves dimensions open (without the batch dimension for a model that batches).
     `inputs` and `outputs`: the order of tensors in the manifest; empty: the file's. `target`: "cpu" or
-    "cuda"; `arch` "" means this machine's (an LLVM -mcpu, or sm_XX).
+    "cuda"; `arch`: an LLVM -mcpu, "" being this machine's, or sm_XX. `precision`, on a GPU: products of
+    "fp32", of "tf32" (FP32 inputs of which products take ten bits of fraction) or of "fp16", always summed
+    in FP32.
     """
 
     onnx: Path
@@ -36,6 +41,7 @@ class ConversionRequest:
     arch: str = ""
     threads: int = 1
     tune: str = "off"
+    precision: str = "tf32"
 
 
 @dataclass(frozen=True)

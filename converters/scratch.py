@@ -26,8 +26,9 @@ _PLACE_BUFFERS = tvm.ir.transform.Sequential(
 )
 
 
-def lift_scratch(func: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Value, ...]]:
-    """The kernel with its large function-wide buffers as trailing arguments, and what these are.
+def lift_scratch(func: tirx.PrimFunc, smallest: int = STACK_BYTES) -> tuple[tirx.PrimFunc, tuple[Value, ...]]:
+    """The kernel with its function-wide buffers of more than `smallest` bytes as trailing arguments, and what
+    these are.
 
     A schedule declares all its buffers at the root, but those that it uses within one loop nest are
     allocated there when the kernel is lowered (and shrunk to a tile), so TVM's own pass is asked which
@@ -38,9 +39,7 @@ def lift_scratch(func: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Value, ...]]
         return func, ()
     planned = _PLACE_BUFFERS(tvm.IRModule({"kernel": func}))
     staying = _root(planned["kernel"]).block.alloc_buffers
-    lifted = [
-        buffer for buffer in staying if buffer.scope() == "global" and _value(buffer).bytes > STACK_BYTES
-    ]
+    lifted = [buffer for buffer in staying if buffer.scope() == "global" and _value(buffer).bytes > smallest]
     if not lifted:
         return func, ()
 

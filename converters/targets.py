@@ -11,7 +11,7 @@ from converters.request import ConversionError, ConversionRequest
 
 
 def resolve(request: ConversionRequest) -> Any:
-    """The `tvm.target.Target` of a request; `arch` "" becomes this machine's."""
+    """The `tvm.target.Target` of a request; `arch` "" becomes this machine's CPU."""
     import tvm
     from tvm.target import codegen
 
@@ -22,25 +22,24 @@ def resolve(request: ConversionRequest) -> Any:
             raise ConversionError(f"'{mcpu}' is not a CPU that LLVM knows for this machine's architecture")
         return tvm.target.Target({**host, "mcpu": mcpu})
     if request.target == "cuda":
-        arch = request.arch or _gpu_arch()
-        return tvm.target.Target({"kind": "cuda", "arch": arch}, host=tvm.target.Target(host))
+        if not request.arch:
+            raise ConversionError("a GPU's architecture is to be named: --arch sm_XX")
+        return tvm.target.Target({"kind": "cuda", "arch": request.arch}, host=tvm.target.Target(host))
     raise ConversionError(f"unknown target '{request.target}': expected cpu or cuda")
 
 
+def gpu_arch(target: Any) -> str:
+    """The architecture of the device code for a `tvm.target.Target`; empty for a CPU."""
+    return str(target.attrs["arch"]) if target.kind.name == "cuda" else ""
+
+
 def cpu_features(target: Any) -> tuple[str, ...]:
-    """What a CPU has to have to run what is compiled for a `tvm.target.Target`."""
+    """What a CPU has to have to run what is compiled for a `tvm.target.Target`. Device code needs nothing."""
     from tvm.target import codegen
 
-    return from_llvm([str(name) for name in codegen.llvm_get_cpu_features(target.host or target)])
-
-
-def _gpu_arch() -> str:
-    import tvm
-
-    device = tvm.cuda(0)
-    if not device.exist:
-        raise ConversionError("this machine has no GPU to take the architecture from: give --arch sm_XX")
-    return f"sm_{device.compute_version.replace('.', '')}"
+    if target.kind.name == "cuda":
+        return ()
+    return from_llvm([str(name) for name in codegen.llvm_get_cpu_features(target)])
 
 
 def fingerprint(request: ConversionRequest) -> str:
@@ -50,7 +49,7 @@ def fingerprint(request: ConversionRequest) -> str:
     features, so their hash determines it.
     """
     named = f"{request.target}:{request.arch}:{request.threads}"
-    if request.arch and request.target == "cpu":
+    if request.arch:
         return named
     fields = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
     lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench": LEAVES | {"simulation.workloads", "simulation.traces", "bench"},
     "converters": LEAVES | {"artifact", "converters"},
 }
-COMPOSERS = {"cli", "server", "console", "reports", "loader", "commands"}
+COMPOSERS = {"cli", "server", "console", "reports", "loader", "devices", "commands"}
 COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}
 
 

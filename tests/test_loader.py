@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,27 @@ from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.loader import ArtifactLoader
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
+from converters.request import ConversionRequest
 from tests.worker import tiny
 
 LOAD_NS = 300_000
+CONFIG = ModelConfig(max_batch_size=4)
+CONFIG.instance_group.add(kind="KIND_CPU")
 
 
 class FakeEngine:
     """One worker, on which every INFER takes a microsecond a row."""
 
     def __init__(self) -> None:
-        self.device_kinds = ("toy",)
         self.calibrations = 0
         self.scheduled: dict[int, Mapping[str, Estimate]] = {}
 
-    async def register_model(self, name: str, artifact: Path) -> int:
+    def device_kinds(self, workers: frozenset[int]) -> tuple[str, ...]:
+        assert workers == {0}
+        return ("toy",)
+
+    async def register_model(self, name: str, artifact: Path, workers: frozenset[int]) -> int:
+        assert workers == {0}
         return 1
 
     async def calibrate(
@@ -45,15 +52,18 @@ class FakeEngine:
 @dataclass
 class FakePool:
     found: Path
+    fallbacks: list[bool] = field(default_factory=list)
 
-    async def convert(self, request: object, progress: object) -> Path:
+    async def convert(self, request: ConversionRequest, progress: object, *, fallback: bool) -> Path:
+        assert request.target == "cpu"
+        self.fallbacks.append(fallback)
         return self.found
 
 
 def load(engine: Any, artifact: Path) -> LoadedModel:
     """Loads an artifact that the pool finds."""
     loader = ArtifactLoader(FakePool(artifact), engine, lambda _: None)  # type: ignore[arg-type]
-    source = ModelSource("tiny", 1, artifact, ModelConfig(max_batch_size=4), {})
+    source = ModelSource("tiny", 1, artifact, CONFIG, {})
 
     async def through() -> LoadedModel:
         return await loader.load(source, await loader.convert(source))
@@ -87,3 +97,16 @@ def test_a_cache_that_cannot_be_written_still_serves(
         assert load(engine, artifact).load_ns == LOAD_NS
     assert engine.scheduled[1]["toy"].load_ns == LOAD_NS
     assert f"the profile is not kept: cannot write to {artifact}: Read-only file system" in caplog.text
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_texts_may_always_run_without_compiling_the_rest_where_it_is_allowed(
+    tmp_path: Path, fallback: bool
+) -> None:
+    pool = FakePool(tmp_path)
+    loader = ArtifactLoader(pool, FakeEngine(), lambda _: None, fallback=fallback)  # type: ignore[arg-type]
+    for kind in ("TYPE_FP32", "TYPE_STRING"):
+        config = ModelConfig(max_batch_size=4)
+        config.input.add(name="X", data_type=kind)
+        asyncio.run(loader.convert(ModelSource("m", 1, tmp_path, config, {})))
+    assert pool.fallbacks == [fallback, True]

@@ -47,6 +47,7 @@ def text() -> onnx.ModelProto:
 
 SINGLE: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "tiny": tiny,
+    "text": text,
     "squeezenet": lambda: architectures.build("squeezenet"),
     "resnet50": lambda: architectures.build("resnet50"),
 }

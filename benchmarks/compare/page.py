@@ -79,9 +79,11 @@ def section(name: str, document: Mapping[str, Any], results: Path) -> Report:
         _closed(report, samples)
         report.pictures.append(results / "compare" / f"{name}.png")
         pictures.closed(TITLES[name], _medians(samples), report.pictures[-1])
+    others = [sample["others"] for sample in samples if "others" in sample]
     report.notes.append(
         f"{document['date']}, {document['rounds']} rounds, {document['seconds']:g} s each with `bench`."
-        f" Other processes took {document['others']:.0%} of the machine's CPU time meanwhile."
+        f" Processes that do not belong to it took {median(others):.0%} of the machine's CPU time (median of"
+        f" the measurements), at most {max(others):.0%}."
     )
     return report
 
@@ -208,7 +210,8 @@ def _claim_shared(report: Report, medians: Mapping[tuple[str, str, int], Mapping
 
 
 def _overload(report: Report, samples: Sequence[Sample], picture: Path) -> None:
-    first, runs = samples[0], samples[1:]
+    first, runs = samples[0], [sample for sample in samples[1:] if "error" not in sample]
+    report.notes += [f"Failed: {each['server']}: {each['error']}" for each in samples if "error" in each]
     capacity = first["capacity"]
     factors = sorted({run["factor"] for run in runs})
     names = list(dict.fromkeys(run["server"] for run in runs))

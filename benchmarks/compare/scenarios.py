@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.compare import measure, models
@@ -16,6 +17,7 @@ from benchmarks.serving import many_models
 OURS = "clockwork_triton"
 HTTP2 = "--grpc-transport=http2"
 TWO = "--device=cpu:0,cpu:1"
+SHARED_MEMORY = ("--shared-memory", "system", "--output-shared-memory-size", "8192")
 SLO_MS = 100
 MANY, FIT = 40, 10
 
@@ -50,15 +52,17 @@ def closed(
                 for concurrency in concurrencies:
                     for server, contender in running:
                         entry = {"server": server.name, "round": number, "concurrency": concurrency}
-                        made = [
-                            measure.perf(server, model, concurrency, settings.scratch),
-                            measure.closed(server, model, concurrency, settings.seconds, settings.scratch),
+                        works = [
+                            partial(measure.perf, server, model, concurrency, settings.scratch),
+                            partial(
+                                measure.closed, server, model, concurrency, settings.seconds, settings.scratch
+                            ),
                         ]
                         if shared and contender.kind in ("ours", "triton"):
-                            flags = ("--shared-memory", "system", "--output-shared-memory-size", "8192")
-                            made.append(measure.perf(server, model, concurrency, settings.scratch, *flags))
-                        samples += [entry | sample for sample in made]
-                        _tell(samples[-len(made) :])
+                            works.append(partial(works[0], *SHARED_MEMORY))
+                        for work in works:
+                            samples.append(entry | measure.quietly([each for each, _ in running], work))
+                            _tell(samples[-1:])
         return samples
 
     return run
@@ -101,8 +105,9 @@ def _overload(
     popularity: Sequence[str],
 ) -> list[Sample]:
     samples: list[Sample] = []
+    names = sorted(path.name for path in repository.iterdir())
     with _all(contenders, repository, settings) as running:
-        capacities = {server.name: _capacity(server, settings) for server, _ in running}
+        capacities = {server.name: _capacity(server, names, settings) for server, _ in running}
         memory = {server.name: server.resident_mb() for server, _ in running}
         capacity = settings.capacity or max(capacities.values())
         samples.append({"capacity": capacity, "capacities": capacities, "memory_mb": memory})
@@ -110,15 +115,12 @@ def _overload(
         for number in range(settings.rounds):
             for factor in settings.factors:
                 for server, _ in running:
-                    workload = _workload(arrivals, factor * capacity, number)
-                    sample = measure.overload(
-                        server, settings.scratch, settings.seconds, SLO_MS, *workload, *popularity
-                    )
+                    workload = (*_workload(arrivals, factor * capacity, number), *popularity)
+                    times = (settings.scratch, settings.seconds, SLO_MS)
+                    work = partial(measure.overload, server, names, *times, workload)
                     entry = {"server": server.name, "round": number, "factor": factor}
-                    samples.append(entry | sample)
+                    samples.append(entry | measure.quietly([each for each, _ in running], work))
                     _tell(samples[-1:])
-                    with contextlib.suppress(measure.MeasurementError):
-                        measure.settle(server, settings.scratch)
     return samples
 
 
@@ -131,9 +133,9 @@ def _workload(arrivals: str, rate: float, seed: int) -> tuple[str, ...]:
     return (*shape, "--seed", str(seed))
 
 
-def _capacity(server: Running, settings: Settings) -> float:
+def _capacity(server: Running, names: Sequence[str], settings: Settings) -> float:
     """Answers a second to two clients of every model that wait."""
-    found = measure.bench(server, settings.scratch, "--concurrency", "2", "--seconds", "4")
+    found = measure.bench(server, settings.scratch, *names, "--concurrency", "2", "--seconds", "4")
     return float(found["total"]["goodput_per_s"])
 
 
@@ -182,7 +184,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "many": many,
 }
 REPOSITORIES: Mapping[str, Callable[[Path], None]] = {
-    **{name: lambda path, name=name: models.write_single(name, path) for name in models.SINGLE},
+    **{name: partial(models.write_single, name) for name in ("tiny", "squeezenet", "resnet50")},
     "eight": models.write_eight,
     "many": lambda path: models.write_many(path, MANY),
 }

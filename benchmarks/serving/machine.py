@@ -23,10 +23,11 @@ class Others:
         self._busy_s, self._total_s = _machine_s()
         self._own_s = _own_s()
 
-    def share(self) -> float:
-        """Of all the machine's CPU time, 0 to 1. Descendants count once they have ended."""
+    def share(self, besides_s: float = 0.0) -> float:
+        """Of all the machine's CPU time, 0 to 1. Descendants count once they have ended; `besides_s`: what
+        those that have not used meanwhile."""
         busy_s, total_s = _machine_s()
-        others_s = (busy_s - self._busy_s) - (_own_s() - self._own_s)
+        others_s = (busy_s - self._busy_s) - (_own_s() - self._own_s) - besides_s
         return max(0.0, others_s / max(total_s - self._total_s, 0.01))
 
 

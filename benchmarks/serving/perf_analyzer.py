@@ -29,7 +29,9 @@ def measure(
     command = [
         *(str(SCRIPT), "-i", "grpc", "-u", address, "-m", model, "--input-data", str(input_data)),
         *("--concurrency-range", str(concurrency), "--async" if concurrency > 1 else "--sync"),
-        *("-p", "500", "-s", "300", "-r", "6", "-f", str(report)),
+        # Windows of requests rather than of time, and any stability: a busy machine is no failure.
+        *("--measurement-mode", "count_windows", "--measurement-request-count", "50"),
+        *("-s", "999", "-r", "6", "-f", str(report)),
         *flags,
     ]
     try:

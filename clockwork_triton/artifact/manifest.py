@@ -4,18 +4,23 @@ An artifact is a directory:
 
     manifest.json               this
     kernels.so                  the compiled kernels of every batch size
+    kernels.cubin, kernels.cu   in its place for a GPU: the device code, and what it was compiled from
     weights.bin                 the weights, one copy for all batch sizes, in segments
     profile-<device kind>.json  measured INFER and LOAD times
 
 A variant (one batch size) is a list of steps, each a kernel of `kernels.so` applied to tensors whose
 places were all decided at conversion. So a worker allocates nothing and decides nothing.
+
+What cannot be compiled is kept as it is: such an artifact holds `model.onnx` in place of kernels and weights,
+`runtime` names the host runtime that runs it, and its variants have no steps. Dimensions of its tensors may
+be -1: each request brings its own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +29,12 @@ from clockwork_triton.datatypes import TensorSpec
 
 FORMAT = 1
 ALIGNMENT = 64
+
+COMPILED = "tvm"
+"""The runtime of an artifact that has kernels."""
+
+MODEL_FILENAME = "model.onnx"
+"""The file of an artifact that is not compiled."""
 
 Space = Literal["weight", "workspace", "input", "output"]
 
@@ -57,6 +68,17 @@ class Step:
     """One kernel call. `args` index the variant's tensors, inputs first, then the outputs written."""
 
     kernel: str
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of a device function. `args`: the positions, in the step's arguments, of those it takes."""
+
+    function: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared_bytes: int
     args: tuple[int, ...]
 
 
@@ -95,6 +117,20 @@ class Manifest:
     """What determined the artifact: hash of the ONNX bytes, options, versions."""
     cpu_features: tuple[str, ...] = ()
     """The instruction sets that the kernels may use, as /proc/cpuinfo names them."""
+    runtime: str = COMPILED
+    """"tvm", or the host runtime that runs `model.onnx`."""
+    reason: str = ""
+    """Why the model is not compiled; empty where it is."""
+    filler: str = "0"
+    """What every element of a test input is: a text that reads as a number, for tensors that hold numbers."""
+    gpu_arch: str = ""
+    """The architecture that kernels.cubin is made for, such as sm_90; empty where there is none."""
+    launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)
+    """On a GPU, what running a kernel means, by its name."""
+
+    @property
+    def compiled(self) -> bool:
+        return self.runtime == COMPILED
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -149,6 +185,10 @@ class Manifest:
             document["segments"] = tuple(Segment(**s) for s in document["segments"])
             document["cpu_features"] = tuple(document.get("cpu_features", ()))
             document["variants"] = {int(k): _variant(v) for k, v in document["variants"].items()}
+            document["launches"] = {
+                kernel: tuple(_launch(launch) for launch in launches)
+                for kernel, launches in document.get("launches", {}).items()
+            }
             return cls(**document)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not an artifact manifest: {error}") from error
@@ -160,6 +200,21 @@ class Manifest:
 
 def _tensor_spec(document: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(document["name"], document["dtype"], tuple(document["shape"]))
+
+
+def _launch(document: Mapping[str, Any]) -> Launch:
+    return Launch(
+        document["function"],
+        _dim3(document["grid"]),
+        _dim3(document["block"]),
+        document["shared_bytes"],
+        tuple(document["args"]),
+    )
+
+
+def _dim3(values: Sequence[int]) -> tuple[int, int, int]:
+    x, y, z = values
+    return x, y, z
 
 
 def _variant(document: Mapping[str, Any]) -> Variant:

@@ -65,7 +65,12 @@ def describe(address: str, names: Sequence[str], shapes: Mapping[str, tuple[int,
 
 
 def _ready(stub: Any) -> list[str]:
-    index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(ready=True), timeout=_PATIENCE_S)
+    try:
+        index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(ready=True), timeout=_PATIENCE_S)
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            raise BenchError("the server does not list its models: name them") from None
+        raise
     return sorted({entry.name for entry in index.models})
 
 

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import gc
 import json
-import selectors
 import sys
-import time
 from collections.abc import Sequence
-from random import Random
 from typing import Any
 
 from rich.console import Console
 
 from clockwork_triton.bench import report
-from clockwork_triton.bench.driver import SECOND, Driver
-from clockwork_triton.bench.ledger import Ledger, Outcome
-from clockwork_triton.bench.live import LiveLine
+from clockwork_triton.bench.ledger import Outcome
 from clockwork_triton.bench.models import BenchError, Described, describe
-from clockwork_triton.bench.plan import Plan, workloads
-from clockwork_triton.bench.pool import Pool
-from clockwork_triton.bench.requests import RequestBook, random_rows, read_rows
-from clockwork_triton.bench.summary import Summary, summarise
+from clockwork_triton.bench.plan import Plan
+from clockwork_triton.bench.requests import random_rows, read_rows
+from clockwork_triton.bench.run import Settings
+from clockwork_triton.bench.run import run as drive
+from clockwork_triton.bench.summary import Summary
 from clockwork_triton.commands.bench_arguments import parser
-
-_START_NS = 50_000_000
-"""Between the decision to begin and the beginning."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         described = describe(args.url, args.models, dict(args.shape))
         plan = plan_of(args, [model.name for model in described.models])
-        summary = _drive(args, described, plan)
+        summary = _load(args, described, plan)
     except BenchError as error:
         print(f"clockwork-triton bench: {error}", file=sys.stderr)
         return 1
@@ -75,43 +65,21 @@ def plan_of(args: argparse.Namespace, names: Sequence[str]) -> Plan:
     )
 
 
-def _drive(args: argparse.Namespace, described: Described, plan: Plan) -> Summary:
-    # select() sleeps for microseconds where epoll() sleeps for milliseconds.
-    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-    try:
-        return loop.run_until_complete(_load(args, described, plan))
-    finally:
-        loop.close()
-
-
-async def _load(args: argparse.Namespace, described: Described, plan: Plan) -> Summary:
-    models = described.models
+def _load(args: argparse.Namespace, described: Described, plan: Plan) -> Summary:
     rows = [
         random_rows(model, args.seed) if args.input_data is None else read_rows(args.input_data, model)
-        for model in models
+        for model in described.models
     ]
-    book, ledger, made = RequestBook(models, rows), Ledger(), workloads(plan)
-    for model_id, slo_ns in enumerate(plan.slos_ns):
-        book.get(model_id, slo_ns, plan.rows, plan.priority)
-    async with Pool(args.url, args.connections) as pool:
-        gc.collect()
-        gc.freeze()
-        begin_ns = time.monotonic_ns() + _START_NS
-        end_ns = begin_ns + round((args.warmup_s + args.seconds) * SECOND)
-        driver = Driver(pool, book, ledger, begin_ns, end_ns)
-        live = (
-            asyncio.create_task(LiveLine(driver, ledger, sys.stderr).run()) if sys.stderr.isatty() else None
-        )
-        cpu, wall = time.process_time(), time.monotonic()
-        await driver.run(made, Random(args.seed), args.patience_s)
-        cpu = (time.process_time() - cpu) / (time.monotonic() - wall)
-        if live is not None:
-            live.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await live
-    first_ns = begin_ns + round(args.warmup_s * SECOND)
-    open_loop = plan.kind != "closed-loop"
-    return summarise(ledger, len(models), first_ns, end_ns, open_loop=open_loop, cpu=cpu)
+    settings = Settings(
+        args.url,
+        args.seconds,
+        args.warmup_s,
+        args.patience_s,
+        args.connections,
+        args.seed,
+        sys.stderr if sys.stderr.isatty() else None,
+    )
+    return drive(settings, described.models, rows, plan).summary()
 
 
 def _run_of(args: argparse.Namespace, described: Described, plan: Plan) -> dict[str, Any]:

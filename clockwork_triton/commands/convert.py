@@ -21,12 +21,13 @@ from clockwork_triton.commands.model_argument import (
     parse_shape,
 )
 from clockwork_triton.console import ConversionBars
+from clockwork_triton.devices import gpu_arch
 from clockwork_triton.errors import ServerError
 from clockwork_triton.flag_values import count, level
 from clockwork_triton.repository.scan import is_version
 from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
-from converters.request import ConversionError, ConversionRequest
+from converters.request import PRECISIONS, ConversionError, ConversionRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=1,2,3",
         help="shape of an input that an ONNX file leaves open, without the batch dimension; repeatable",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="of products on a GPU; default: what the model's configuration says, or " + PRECISIONS[0],
     )
     add("--threads", type=count, default=1, help="threads that a kernel uses; default: %(default)s")
     add("--tune", choices=("off", "fast", "search"), default="off", help="default: %(default)s")
@@ -127,7 +133,11 @@ async def _request(args: argparse.Namespace, path: Path, pool: ConversionPool) -
             limit = DEFAULT_MAX_BATCH_SIZE if (await pool.inspect(onnx)).batches else 0
         shapes = dict(args.shape)
         request = ConversionRequest(onnx, model_name(path), limit, batch_sizes_for(limit), shapes)
-    return replace(request, target=args.target, arch=args.arch, threads=args.threads, tune=args.tune)
+    arch = args.arch or (gpu_arch() if args.target == "cuda" else "")
+    precision = args.precision or request.precision
+    return replace(
+        request, target=args.target, arch=arch, threads=args.threads, tune=args.tune, precision=precision
+    )
 
 
 def _place(artifact: Path, target: Path) -> Path:

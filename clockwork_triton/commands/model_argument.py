@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clockwork_triton.artifact import Manifest
+from clockwork_triton.devices import request_for
 from clockwork_triton.loader import conversion_request
 from clockwork_triton.repository.plan import ConfigOptions, onnx_path, plan_model, prepare_version
 from clockwork_triton.repository.scan import is_version
@@ -47,9 +48,10 @@ async def find_artifact(
     *,
     batch_sizes: Sequence[int] = (),
     shapes: Mapping[str, tuple[int, ...]],
+    device: str = "cpu:0",
     progress: Callable[[Progress], None],
 ) -> Path:
-    """The artifact at `path`, or the one that the model there is converted to.
+    """The artifact at `path`, or the one that the model there is converted to for the device.
 
     `batch_sizes` empty: those the model would be served with. `shapes` are for inputs that an ONNX file
     leaves open; a model directory's configuration tells them. ConversionError or ServerError with the reason
@@ -73,7 +75,7 @@ async def find_artifact(
                 f"the model has max_batch_size {limit}, batch size {batch_sizes[-1]} is more"
             )
         request = replace(request, batch_sizes=tuple(batch_sizes))
-    return await pool.convert(request, progress)
+    return await pool.convert(request_for(request, device), progress)
 
 
 async def configured_request(directory: Path, pool: ConversionPool) -> ConversionRequest:

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-sizes", type=parse_sizes, default=(), metavar="1,8", help="default: all it is served with"
     )
     parser.add_argument("--runs", type=count, default=100, help="of each batch size; default: %(default)s")
-    parser.add_argument("--device", default="cpu:0", help="cpu:N or emulated:KIND; default: %(default)s")
+    parser.add_argument(
+        "--device", default="cpu:0", help="cpu:N, cuda:N or emulated:KIND; default: %(default)s"
+    )
     parser.add_argument(
         "--shape",
         action="append",
@@ -80,7 +82,12 @@ async def _artifact(args: argparse.Namespace) -> Path:
     async with ConversionPool(args.artifact_cache) as pool:
         with ConversionBars() as bars:
             return await find_artifact(
-                args.model, pool, batch_sizes=args.batch_sizes, shapes=dict(args.shape), progress=bars
+                args.model,
+                pool,
+                batch_sizes=args.batch_sizes,
+                shapes=dict(args.shape),
+                device=args.device,
+                progress=bars,
             )
 
 

@@ -172,8 +172,10 @@ class Calibrator:
             if job.worker is not None:
                 continue
             for worker in self._state.workers.values():
-                kind = worker.spec.device_kind
-                if worker.worker_id in busy or worker.stuck or kind != job.asked.device_kind:
+                fitting = worker.spec.device_kind == job.asked.device_kind
+                if worker.worker_id in busy or worker.stuck or not fitting:
+                    continue
+                if not job.model.spec.may_use(worker.spec):
                     continue
                 job.worker = worker
                 busy.add(worker.worker_id)
@@ -207,7 +209,7 @@ class Calibrator:
         replica = self._state.replica(job.model, worker) or worker.replicas.get(job.model.model_id)
         if replica is None:
             replica = worker.replicas[job.model.model_id] = Replica(job.model, worker, self._state.serial())
-        if worker.spec.device_kind not in job.model.spec.estimates and not replica.held:
+        if job.model.spec.estimate_on(worker.spec) is None and not replica.held:
             replica.renew(job.asked.rough, job.sizes)
         replica.held = True
         return replica

@@ -132,7 +132,7 @@ class Controller:
         self._retiring.pop(spec.model_id, None)
         for worker in self._state.workers.values():
             replica = worker.replicas.get(spec.model_id)
-            estimate = spec.estimates.get(worker.spec.device_kind)
+            estimate = spec.estimate_on(worker.spec)
             if replica is not None and estimate is not None:
                 replica.renew(estimate, model.sizes)
                 self._loader.expose(replica, now_ns)

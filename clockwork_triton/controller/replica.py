@@ -120,7 +120,7 @@ class Replica:
     @property
     def usable(self) -> bool:
         """Resident, with known running times."""
-        known = self.worker.spec.device_kind in self.model.spec.estimates
+        known = self.model.spec.estimate_on(self.worker.spec) is not None
         return known and self.residency is Residency.RESIDENT
 
     @property

@@ -220,7 +220,7 @@ class Requests:
         """Whether any worker could run the model."""
         return any(
             not worker.stuck
-            and worker.spec.device_kind in model.spec.estimates
+            and model.spec.estimate_on(worker.spec) is not None
             and worker.spec.pages >= model.spec.pages
             for worker in self._state.workers.values()
         )
@@ -230,7 +230,7 @@ class Requests:
         memory = [
             worker.spec.pages
             for worker in self._state.workers.values()
-            if worker.spec.device_kind in model.spec.estimates
+            if model.spec.estimate_on(worker.spec) is not None
         ]
         return bool(memory) and max(memory) < model.spec.pages
 

@@ -20,17 +20,26 @@ class ModelSpec:
     """A model version that can be scheduled.
 
     `segments`: the pages of each run of pages its weights need. `estimates`: by device kind; a worker of a
-    kind that is not in it cannot run the model (yet). The batch sizes are those of the estimates.
+    kind that is not in it cannot run the model (yet). The batch sizes are those of the estimates. `workers`:
+    the only ones that may run it; None: any.
     """
 
     model_id: int
     name: str
     segments: tuple[int, ...]
     estimates: Mapping[str, Estimate]
+    workers: frozenset[int] | None = None
 
     @property
     def pages(self) -> int:
         return sum(self.segments)
+
+    def may_use(self, worker: WorkerSpec) -> bool:
+        return self.workers is None or worker.worker_id in self.workers
+
+    def estimate_on(self, worker: WorkerSpec) -> Estimate | None:
+        """None where the worker cannot run the model (yet), or may not."""
+        return self.estimates.get(worker.device_kind) if self.may_use(worker) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ class State:
     def replica(self, model: ModelState, worker: WorkerState) -> Replica | None:
         """The model on the worker, resident or not; None if that kind of worker cannot run it."""
         known = worker.replicas.get(model.model_id)
-        estimate = model.spec.estimates.get(worker.spec.device_kind)
+        estimate = model.spec.estimate_on(worker.spec)
         if estimate is None:
             return None
         if known is None:

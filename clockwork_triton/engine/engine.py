@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ class Engine:
         self._clock = clock
         self._fleet = Fleet(options, self._worker_joined, self._worker_lost, self._result_arrived)
         self._manifests: dict[int, Manifest] = {}
+        self._restrictions: dict[int, frozenset[int] | None] = {}
+        """The workers that may run a model, where not all may."""
         # The requests that are not answered yet, and those of them that the controller has not been told of.
         self._waiting: dict[int, Waiting] = {}
         self._arrived: list[Request] = []
@@ -109,10 +111,10 @@ class Engine:
         self._stopped = True
         self._journal.close()
 
-    @property
-    def device_kinds(self) -> Sequence[str]:
-        """The kinds of the workers, whether they are up or not."""
-        return sorted({spec.device_kind for spec in self._fleet.specs.values()})
+    def device_kinds(self, workers: Collection[int] | None = None) -> Sequence[str]:
+        """The kinds of the workers, or of those with these ids, whether they are up or not."""
+        specs = self._fleet.specs.items()
+        return sorted({spec.device_kind for i, spec in specs if workers is None or i in workers})
 
     @property
     def prediction_errors(self) -> Mapping[tuple[str, str], Histogram]:
@@ -170,21 +172,23 @@ class Engine:
         arrived = sum(r.model_id == model_id and r.priority == priority for r in self._arrived)
         return arrived + self._controller.queued(model_id, priority)
 
-    async def register_model(self, name: str, artifact: Path) -> int:
-        """Makes an artifact known to every worker and returns its id; without estimates it cannot run yet.
+    async def register_model(self, name: str, artifact: Path, workers: frozenset[int] | None = None) -> int:
+        """Makes an artifact known to every worker, or to those with these ids, and returns its id; without
+        estimates it cannot run yet.
 
         ServerError with the worker's words if one of them cannot run it.
         """
         manifest = await asyncio.to_thread(Manifest.read, artifact)
         model_id = next(self._model_ids)
         try:
-            errors = await self._fleet.register(model_id, artifact)
+            errors = await self._fleet.register(model_id, artifact, workers)
             if errors:
                 raise ServerError(Code.INVALID_ARG, f"a worker cannot run '{name}': {errors[0]}")
         except BaseException:
             self._fleet.unregister(model_id)
             raise
         self._manifests[model_id] = manifest
+        self._restrictions[model_id] = workers
         self.schedule_model(model_id, {})
         return model_id
 
@@ -192,7 +196,8 @@ class Engine:
         """From now on the model may be asked for; a second call replaces its estimates."""
         manifest = self._manifests[model_id]
         segments = tuple(segment.pages for segment in manifest.segments)
-        self._handle(ModelAdded(ModelSpec(model_id, manifest.name, segments, estimates)))
+        workers = self._restrictions[model_id]
+        self._handle(ModelAdded(ModelSpec(model_id, manifest.name, segments, estimates, workers)))
 
     async def calibrate(
         self, model_id: int, device_kind: str, rough: Estimate, loads: int, runs: Mapping[int, int]
@@ -234,7 +239,7 @@ class Engine:
     def _forget(self, command: ModelGone) -> None:
         model_id = command.model_id
         self._fleet.unregister(model_id)
-        del self._manifests[model_id]
+        del self._manifests[model_id], self._restrictions[model_id]
         gone = self._gone.pop(model_id)
         if not gone.done():
             gone.set_result(None)
@@ -280,12 +285,14 @@ class Engine:
 
     def _answer(self, command: AnswerRequest) -> None:
         waiting = self._waiting.pop(command.request_id)
-        self._journal.request(waiting.call, command, waiting.answer, self._manifests)
+        answer = waiting.answer
+        measured = None if isinstance(answer, ServerError) else answer
+        self._journal.request(waiting.call, command, measured, self._manifests)
         if command.outcome is not Outcome.OK:
             self._tell(waiting, _failure(command))
             return
-        assert waiting.answer is not None
-        self._tell(waiting, waiting.answer)
+        assert answer is not None
+        self._tell(waiting, answer)
 
     def _tell(self, waiting: Waiting, outcome: InferenceAnswer | ServerError) -> None:
         if waiting.done is not None:

@@ -38,6 +38,8 @@ class Fleet:
         self._on_result = on_result
         self._live: dict[int, WorkerProcess] = {}
         self._artifacts: dict[int, Path] = {}
+        self._only: dict[int, frozenset[int] | None] = {}
+        """The workers that are told of a model, where not all are."""
         self._restarts: set[asyncio.Task[None]] = set()
         self.specs: dict[int, WorkerSpec] = {}
         """As each worker last presented itself, whether it is up or not."""
@@ -62,17 +64,20 @@ class Fleet:
         """The worker's process, None while it is down."""
         return self._live.get(worker_id)
 
-    async def register(self, model_id: int, artifact: Path) -> list[str]:
-        """Tells every live worker of the model; the reasons of those that cannot run it.
+    async def register(self, model_id: int, artifact: Path, only: frozenset[int] | None = None) -> list[str]:
+        """Tells every live worker of the model, or those with these ids; the reasons of those that cannot run
+        it.
 
         A worker that dies meanwhile is no verdict: it is told again when it is back.
         """
         self._artifacts[model_id] = artifact
-        workers = list(self._live.values())
+        self._only[model_id] = only
+        workers = [worker for worker in self._live.values() if only is None or worker.worker_id in only]
         verdicts = await asyncio.gather(*(worker.register(model_id, artifact) for worker in workers))
         return [error for error in verdicts if error]
 
     def unregister(self, model_id: int) -> None:
+        self._only.pop(model_id, None)
         if self._artifacts.pop(model_id, None) is not None:
             for worker in self._live.values():
                 worker.unregister(model_id)
@@ -98,6 +103,9 @@ class Fleet:
         while missing := self._artifacts.keys() - told:
             for model_id in sorted(missing):
                 told.add(model_id)
+                only = self._only.get(model_id)
+                if only is not None and worker.worker_id not in only:
+                    continue
                 artifact = self._artifacts.get(model_id)
                 error = await worker.register(model_id, artifact) if artifact is not None else None
                 if error:

@@ -17,6 +17,7 @@ from clockwork_triton.controller.actions import Action, ActionResult
 from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.engine.io_region import IoRegion
 from clockwork_triton.engine.options import WorkerOptions
+from clockwork_triton.event_loop import turn_end
 from clockwork_triton.transport import messages
 from clockwork_triton.transport.channel import Channel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello
@@ -43,9 +44,10 @@ class WorkerProcess:
         self.hello = Hello()
         self._on_result = on_result
         self._on_lost = on_lost
-        self._greeted: asyncio.Future[WorkerSpec] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._greeted: asyncio.Future[WorkerSpec] = loop.create_future()
         self._registrations: dict[int, asyncio.Future[str | None]] = {}
-        self._channel = Channel(self._received, self._channel_lost)
+        self._channel = Channel(self._received, self._channel_lost, turn_end(loop))
         self._process: subprocess.Popen[bytes] | None = None
         self.lost = False
         """Set once and for all when it has ended, or was told to."""

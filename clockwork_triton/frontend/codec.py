@@ -25,19 +25,19 @@ from clockwork_triton.frontend.request import (
 )
 from clockwork_triton.frontend.shared_memory import RegionPart, SharedMemory
 from clockwork_triton.frontend.tensor_parameters import classes_of, region_of
-from clockwork_triton.frontend.wire import header, take_out
+from clockwork_triton.frontend.wire import header, split
 from clockwork_triton.inference import Buffer
 
 MAX_MESSAGE_BYTES = 2**31 - 1
 
-_LARGE_BYTES = 32 * 1024
-"""From here on finding the tensors by hand is cheaper than letting protobuf copy them twice."""
-
+_FORM_BYTES = 4096
+_MOST_FORMS = 1024
 _NO_PARAMETERS = RequestParameters(0, 0, {})
 _REQUEST = service_pb2.ModelInferRequest
 _RAW_INPUT = _REQUEST.RAW_INPUT_CONTENTS_FIELD_NUMBER
 _RESPONSE = service_pb2.ModelInferResponse
-_ID = _RESPONSE.ID_FIELD_NUMBER
+_ID = _REQUEST.ID_FIELD_NUMBER
+_RESPONSE_ID = _RESPONSE.ID_FIELD_NUMBER
 _RAW = _RESPONSE.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
 _IN_STREAM = service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
 _FINAL: bytes = _RESPONSE(
@@ -45,20 +45,65 @@ _FINAL: bytes = _RESPONSE(
 ).SerializeToString()
 
 
-class ParsedRequest(NamedTuple):
-    """A ModelInferRequest; its tensor data, where it is raw, stands beside it."""
+class Form(NamedTuple):
+    """What requests of one client have in common: all but their ids and their tensors' data. `tensors`: name,
+    datatype and shape of each input, where nothing but data is missing for a request; else None."""
 
     message: Any
+    tensors: tuple[tuple[str, str, tuple[int, ...]], ...] | None = None
+    outputs: tuple[str, ...] = ()
+    parameters: RequestParameters = _NO_PARAMETERS
+
+
+class ParsedRequest(NamedTuple):
+    """A ModelInferRequest; its id, and its tensor data where it is raw, stand beside it."""
+
+    form: Form
+    id: str
     raw: Sequence[Buffer]
+
+    @property
+    def message(self) -> Any:
+        """Without the id."""
+        return self.form.message
 
 
 def parse_request(data: Buffer) -> ParsedRequest:
     """A serialised ModelInferRequest. DecodeError if it is none."""
-    parts = take_out(data, _RAW_INPUT) if len(data) >= _LARGE_BYTES else None
+    parts = split(data, _ID, _RAW_INPUT)
     if parts is not None:
-        return ParsedRequest(_REQUEST.FromString(parts[0]), parts[1])
+        form = _forms.get(parts.rest)
+        if form is None:
+            form = _read_form(parts.rest)
+        try:
+            return ParsedRequest(form, parts.one.decode() if parts.one else "", parts.many)
+        except UnicodeDecodeError:
+            pass  # protobuf says what is wrong
     message = _REQUEST.FromString(data)
-    return ParsedRequest(message, message.raw_input_contents)
+    return ParsedRequest(Form(message), message.id, message.raw_input_contents)
+
+
+_forms: dict[bytes, Form] = {}
+
+
+def _read_form(data: bytes) -> Form:
+    """Remembers what it has read. DecodeError if that is no message."""
+    message = _REQUEST.FromString(data)
+    form = Form(message)
+    plain = not any(tensor.parameters or tensor.HasField("contents") for tensor in message.inputs)
+    if plain and not any(output.parameters for output in message.outputs):
+        try:
+            parameters = read_parameters(message.parameters)
+        except ServerError:
+            return form
+        tensors = tuple((t.name, t.datatype, tuple(t.shape)) for t in message.inputs)
+        form = Form(message, tensors, tuple(output.name for output in message.outputs), parameters)
+    if len(data) <= _FORM_BYTES:
+        # Clients choose what is remembered: without a bound one of them could fill the memory.
+        if len(_forms) >= _MOST_FORMS:
+            _forms.clear()
+        _forms[data] = form
+    return form
 
 
 def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferRequest:
@@ -66,9 +111,21 @@ def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferR
 
     The caller gives back the request's `parts` to `shared_memory` when it has ended.
     """
-    message = parsed.message
+    form = parsed.form
+    if form.tensors is not None and len(form.tensors) == len(parsed.raw):
+        timeout_us, priority, custom, sequence = form.parameters
+        inputs = [
+            InputTensor(name, datatype, shape, data)
+            for (name, datatype, shape), data in zip(form.tensors, parsed.raw, strict=True)
+        ]
+        return InferRequest(inputs, form.outputs, parsed.id, timeout_us, priority, custom, sequence=sequence)
+    return _decode_carefully(parsed, shared_memory)
+
+
+def _decode_carefully(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferRequest:
+    message = parsed.form.message
     parameters = message.parameters
-    timeout_us, priority, custom = read_parameters(parameters) if parameters else _NO_PARAMETERS
+    timeout_us, priority, custom, sequence = read_parameters(parameters) if parameters else _NO_PARAMETERS
     names, special = [], []
     for output in message.outputs:
         names.append(output.name)
@@ -81,9 +138,11 @@ def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferR
     except ServerError:
         shared_memory.give_back(parts)
         # Triton looks for duplicates before it looks at data.
-        refuse_duplicates([tensor.name for tensor in message.inputs], names, message.id)
+        refuse_duplicates([tensor.name for tensor in message.inputs], names, parsed.id)
         raise
-    return InferRequest(inputs, tuple(names), message.id, timeout_us, priority, custom, options, parts)
+    return InferRequest(
+        inputs, tuple(names), parsed.id, timeout_us, priority, custom, options, parts, sequence
+    )
 
 
 def encode_response(response: InferResponse) -> list[bytes]:
@@ -101,17 +160,18 @@ def encode_stream_response(response: InferResponse) -> bytes:
     return _joined([header(_IN_STREAM, sum(map(len, parts))), *parts])
 
 
-def encode_stream_error(error: ServerError, request: Any) -> bytes:
+def encode_stream_error(error: ServerError, request: ParsedRequest) -> bytes:
     """A serialised ModelStreamInferResponse that reports a failed request and leaves the stream open.
 
     As Triton does it: what was wrong from the start has the request's id alone, what failed in execution
     names the model as the request did.
     """
     response = service_pb2.ModelStreamInferResponse(error_message=error.message)
+    message = request.message
     response.infer_response.id = request.id
     if isinstance(error, ExecutionError):
-        response.infer_response.model_name = request.model_name
-        response.infer_response.model_version = request.model_version
+        response.infer_response.model_name = message.model_name
+        response.infer_response.model_version = message.model_version
         response.infer_response.parameters["triton_final_response"].bool_param = True
     encoded: bytes = response.SerializeToString()
     return encoded
@@ -180,7 +240,7 @@ def _parts(response: InferResponse) -> list[bytes]:
     parts = [_prefix(response.layout)]
     if response.id:
         encoded = response.id.encode()
-        parts += (header(_ID, len(encoded)), encoded)
+        parts += (header(_RESPONSE_ID, len(encoded)), encoded)
     for data in response.data:
         parts += (header(_RAW, len(data)), data)
     return parts

@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ExecutionError, ServerError
 from clockwork_triton.frontend.execution import Execution, Surroundings
 from clockwork_triton.frontend.facilities import Facilities
 from clockwork_triton.frontend.prepared import PreparedModel, PreparedModels
 from clockwork_triton.frontend.request import InferRequest, InferResponse
 from clockwork_triton.frontend.response_cache import ResponseCache
+from clockwork_triton.frontend.slo import BEHIND_NS, deadline, overdue
 from clockwork_triton.inference import InferenceEngine
 from clockwork_triton.repository.index import ModelIndex
 from clockwork_triton.repository.model import IndexEntry, State
 from clockwork_triton.telemetry.stages import Stages
-from clockwork_triton.telemetry.statistics import Statistics
+from clockwork_triton.telemetry.statistics import Failure, Statistics
 from clockwork_triton.telemetry.trace_settings import TraceSettings, parse_changes
 
 SHUTTING_DOWN = "GRPC server is shutting down and has stopped accepting new requests."
@@ -47,8 +48,8 @@ class DataPlane:
         self.facilities = facilities or Facilities()
         self._tracer = self.facilities.tracer
         self._index = index
-        self._around = Surroundings(engine, clock, cache, self._ended)
-        self._models = PreparedModels(index, statistics, default_slo_ns)
+        self._around = Surroundings(engine, clock, cache, self._ended, self._begin_step)
+        self._models = PreparedModels(index, statistics, default_slo_ns, clock)
         self._strict_readiness = strict_readiness
         self._accepting = True
         self._in_flight = 0
@@ -135,24 +136,58 @@ class DataPlane:
         done: Callable[[InferResponse | ServerError], None],
         arrival_ns: int,
         transport_deadline_ns: int | None = None,
+        timeout_us: Callable[[], int] = lambda: 0,
     ) -> Execution:
         """Checks a request, has it run, and counts what becomes of it.
 
         `decode` makes the request out of the protocol's message; it is called after the lookup because an
         unknown model comes before any other fault. `done` may be called before this returns; it is not called
-        where this raises. `stages` is filled in on the way.
+        where this raises. `stages` is filled in on the way. `timeout_us()`: what `decode` would say of that.
         """
         if not self._accepting:
             raise ServerError(Code.UNAVAILABLE, SHUTTING_DOWN)
         model = self._models.lookup(name, version)
+        if self.clock() - arrival_ns > BEHIND_NS:
+            self._refuse_overdue(model, arrival_ns, timeout_us(), transport_deadline_ns)
         trace = self._tracer.sample(name) if self._tracer.active else None
         execution = Execution(self._around, model, arrival_ns, stages, trace, done)
-        model.pending += 1
+        self._begin_execution(execution, decode, transport_deadline_ns)
+        return execution
+
+    def _begin_step(
+        self,
+        name: str,
+        version: str,
+        request: InferRequest,
+        deadline_ns: int | None,
+        done: Callable[[InferResponse | ServerError], None],
+    ) -> Execution:
+        """A step of an ensemble's request, which was accepted before."""
+        now = self.clock()
+        execution = Execution(
+            self._around, self._models.lookup(name, version), now, Stages(now, now), None, done
+        )
+        self._begin_execution(execution, lambda: request, deadline_ns)
+        return execution
+
+    def _begin_execution(
+        self, execution: Execution, decode: Callable[[], InferRequest], deadline_ns: int | None
+    ) -> None:
+        execution.model.pending += 1
         if self._in_flight == 0:
             self._idle.clear()
         self._in_flight += 1
-        execution.begin(decode, transport_deadline_ns)
-        return execution
+        execution.begin(decode, deadline_ns)
+
+    def _refuse_overdue(
+        self, model: PreparedModel, arrival_ns: int, timeout_us: int, transport_deadline_ns: int | None
+    ) -> None:
+        """Where too much has come, refusing must cost a fraction of answering: before anything is decoded."""
+        now = self.clock()
+        ends = deadline(arrival_ns, timeout_us, transport_deadline_ns, None)
+        if ends is not None and overdue(arrival_ns, ends, now):
+            model.statistics.failed(Failure.REJECTED, now, arrival_ns)
+            raise ExecutionError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
 
     def _ended(self, execution: Execution) -> None:
         execution.model.pending -= 1

@@ -10,7 +10,9 @@ from clockwork_triton.frontend.host import HostSampler
 from clockwork_triton.frontend.model_metrics import labels_of, model_families, own_model_families
 from clockwork_triton.frontend.prepared import PreparedModel
 from clockwork_triton.telemetry.gauges import ServerGauges
+from clockwork_triton.telemetry.stages import STAGE_QUANTILES
 
+STAGE_METRIC = "clockwork_stage_seconds"
 _NS_PER_S = 1e9
 
 
@@ -39,6 +41,8 @@ class Metrics:
                 *own_model_families(models),
                 *_worker_families(gauges),
                 _prediction_errors(gauges),
+                _stages(gauges),
+                _longest_turn(gauges),
             ]
         )
 
@@ -92,4 +96,26 @@ def _prediction_errors(gauges: ServerGauges) -> Family:
     )
     for (action, direction), histogram in gauges.prediction_errors.items():
         family.add_histogram({"action": action, "direction": direction}, histogram, _NS_PER_S)
+    return family
+
+
+def _stages(gauges: ServerGauges) -> Family:
+    family = Family(
+        STAGE_METRIC,
+        "gauge",
+        "Where the time of the gRPC requests answered last went, by stage",
+    )
+    for stage, values in gauges.stages.items():
+        for quantile, value in zip(STAGE_QUANTILES, values, strict=True):
+            family.add({"stage": stage, "quantile": repr(quantile)}, value / _NS_PER_S)
+    return family
+
+
+def _longest_turn(gauges: ServerGauges) -> Family:
+    family = Family(
+        "clockwork_loop_longest_turn_seconds",
+        "gauge",
+        "The longest the event loop was busy without a look at its sockets, since the last scrape",
+    )
+    family.add({}, gauges.longest_turn_ns / _NS_PER_S)
     return family

@@ -24,6 +24,7 @@ from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.execution import Execution
 from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler, restrict
 from clockwork_triton.frontend.operations import Operations
+from clockwork_triton.frontend.parameters import timeout_of
 from clockwork_triton.frontend.queries import Queries, ServerIdentity
 from clockwork_triton.frontend.request import InferResponse
 from clockwork_triton.frontend.restriction import Restriction
@@ -92,6 +93,7 @@ class InferenceService:
             partial(self._infer_ended, call, stages, done),
             call.arrival_ns,
             call.deadline_ns,
+            partial(timeout_of, message.parameters),
         )
 
     def _infer_ended(
@@ -143,7 +145,7 @@ class InferenceService:
             except ServerError as error:
                 if ends_on_error:
                     raise
-                return codec.encode_stream_error(error, request.message)
+                return codec.encode_stream_error(error, request)
             if response.trace is not None:
                 self._end_trace(response.trace, arrived)
             return encoded

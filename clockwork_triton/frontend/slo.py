@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _FOREVER_NS = 1 << 61
 """73 years: a longer budget is none, so that no deadline leaves the range of 64 bits."""
-_BEHIND_NS = 5_000_000
+BEHIND_NS = 5_000_000
 """A request that waits longer to be looked at says that the front end has fallen behind."""
 
 
@@ -33,4 +33,4 @@ def overdue(arrival_ns: int, deadline_ns: int, now_ns: int) -> bool:
     time knows. Refusing from half the budget on keeps what waits before the door short, and costs little.
     """
     waited_ns = now_ns - arrival_ns
-    return now_ns >= deadline_ns or (waited_ns > _BEHIND_NS and 2 * waited_ns > deadline_ns - arrival_ns)
+    return now_ns >= deadline_ns or (waited_ns > BEHIND_NS and 2 * waited_ns > deadline_ns - arrival_ns)

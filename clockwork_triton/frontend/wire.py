@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from clockwork_triton.inference import Buffer
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_LENGTH_DELIMITED = 2
 _MAX_FIELDS = 256
 
 
@@ -26,40 +27,56 @@ def header(field: int, size: int) -> bytes:
     return varint(field << 3 | _LENGTH_DELIMITED) + varint(size)
 
 
-def take_out(data: Buffer, field: int) -> tuple[bytes, list[memoryview]] | None:
-    """A serialised message without one of its bytes fields, and that field's values, which are not copied.
+class Split(NamedTuple):
+    """A serialised message without two of its fields: `rest`, the value of the one (None if it is not there)
+    and the values of the other, which are not copied."""
 
-    None where the message is better left to protobuf: it is malformed, has groups, or so many fields that
-    looking at each would take long.
+    rest: bytes
+    one: bytes | None
+    many: list[memoryview]
+
+
+def split(data: Buffer, one: int, many: int) -> Split | None:
+    """Takes two string, bytes or message fields out of a message: `one` that stands in it once at most, and
+    one that may stand in it often.
+
+    None where the message is better left to protobuf: it is malformed, has fields that are neither strings
+    nor messages, or so many fields that looking at each would take long.
     """
+    one_tag, many_tag = one << 3 | _LENGTH_DELIMITED, many << 3 | _LENGTH_DELIMITED
     view = memoryview(data)
+    value: bytes | None = None
     values: list[memoryview] = []
     rest: list[memoryview] = []
-    position = 0
+    kept = position = 0
+    end = len(data)
     try:
         for _ in range(_MAX_FIELDS):
-            if position == len(data):
-                return b"".join(rest), values
+            if position == end:
+                rest.append(view[kept:end])
+                return Split(b"".join(rest), value, values)
             start = position
-            tag, position = _read_varint(data, position)
-            if position - start > 5:
+            tag, size = data[start], data[start + 1]
+            if tag > 0x7F or tag & 7 != _LENGTH_DELIMITED:
                 return None
-            kind = tag & 7
-            if kind == _LENGTH_DELIMITED:
-                size, begin = _read_varint(data, position)
-                position = begin + size
-            elif kind == _VARINT:
-                _, position = _read_varint(data, position)
-            elif kind in (_FIXED32, _FIXED64):
-                position += 4 if kind == _FIXED32 else 8
-            else:
+            position = start + 2
+            if size > 0x7F:
+                size, position = _read_varint(data, start + 1)
+            begin = position
+            position += size
+            if position > end:
                 return None
-            if position > len(data):
-                return None
-            if kind == _LENGTH_DELIMITED and tag >> 3 == field:
+            if tag == many_tag:
                 values.append(view[begin:position])
+            elif tag == one_tag:
+                if value is not None:
+                    return None
+                value = bytes(view[begin:position])
             else:
-                rest.append(view[start:position])
+                continue
+            if kept < start:
+                rest.append(view[kept:start])
+            kept = position
     except IndexError:
         pass
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clockwork_triton.telemetry.histogram import Histogram
@@ -33,8 +33,13 @@ class ServerGauges:
     `load_seconds`: by model and version, how long it took from its discovery until it was READY.
     `prediction_errors`: of |measured - predicted| nanoseconds, by action ("LOAD", "INFER") and direction
     ("under" where it took longer than predicted, "over" where it took less).
+    `stages`: of each stage of the requests answered last, nanoseconds at STAGE_QUANTILES.
+    `longest_turn_ns`: the longest that the event loop was busy without looking for what came, since the last
+    scrape.
     """
 
     workers: tuple[WorkerGauges, ...] = ()
     load_seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
     prediction_errors: Mapping[tuple[str, str], Histogram] = field(default_factory=dict)
+    stages: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    longest_turn_ns: int = 0

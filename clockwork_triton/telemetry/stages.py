@@ -23,6 +23,7 @@ STAGES: Mapping[str, str] = {
     "reply": "until the reply's bytes were written to the socket",
 }
 TOTAL = "total"
+STAGE_QUANTILES = (0.5, 0.99)
 
 _MOST_KEPT = 8192
 
@@ -69,9 +70,9 @@ class StageRecorder:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
+        self._at_turn_end: Callable[[Callable[[], None]], None] | None = None
         self._open: list[Stages] = []
         self._kept: deque[Stages] = deque(maxlen=_MOST_KEPT)
-        self.count = 0
 
     def answered(self, stages: Stages) -> None:
         """The reply was handed to the transport, which writes it by the end of this turn of the loop."""
@@ -79,12 +80,12 @@ class StageRecorder:
         if stages.moments is None:
             return
         if not self._open:
-            at_turn_end = turn_end(asyncio.get_running_loop())
-            # In two steps: behind everyone who has asked for the end of this turn by then.
-            at_turn_end(lambda: at_turn_end(self._close))
+            if self._at_turn_end is None:
+                self._at_turn_end = turn_end(asyncio.get_running_loop())
+            self._at_turn_end(self._stand_back)
         self._open.append(stages)
 
-    def quantiles_ns(self, wanted: Sequence[float]) -> dict[str, list[int]]:
+    def quantiles_ns(self, wanted: Sequence[float] = STAGE_QUANTILES) -> dict[str, list[int]]:
         """For each stage, and TOTAL; empty where nothing was recorded."""
         rows = [stages.durations_ns() for stages in self._kept]
         if not rows:
@@ -99,10 +100,14 @@ class StageRecorder:
             for stage, values in columns.items()
         }
 
+    def _stand_back(self) -> None:
+        """Behind everyone who has asked for the end of this turn by now."""
+        assert self._at_turn_end is not None
+        self._at_turn_end(self._close)
+
     def _close(self) -> None:
         now_ns = self._clock()
         for stages in self._open:
             stages.replied_ns = now_ns
         self._kept.extend(self._open)
-        self.count += len(self._open)
         self._open.clear()

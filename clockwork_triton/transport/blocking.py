@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -77,6 +78,11 @@ class BlockingChannel:
             envelope.sent_ns = self._clock()
             envelope.min_delta_ns = self.offset.min_delta_ns
             self._socket.sendall(frame(envelope.SerializeToString(), self._max_frame_bytes))
+
+    def end(self) -> None:
+        """Ends the conversation: the thread that receives is told so too. From any thread."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._socket.close()

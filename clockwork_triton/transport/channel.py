@@ -12,20 +12,23 @@ from clockwork_triton.transport.clock import ClockOffset
 from clockwork_triton.transport.clockwork_pb2 import Envelope
 from clockwork_triton.transport.framing import MAX_FRAME_BYTES, ChannelError, FrameDecoder, frame
 
+_READ_BYTES = 1 << 16
 
-class Channel(asyncio.Protocol):
+
+class Channel(asyncio.BufferedProtocol):
     """One ordered, framed connection, for `create_connection` and its kin.
 
     `on_message` is called with each envelope and the time it arrived, the times inside already on our clock;
     `on_lost` once, with the reason, when the connection is gone for any reason but `close`. The first
     envelope of a turn of the event loop is written at once, those that follow it in the same turn leave in
-    one write at its end. `same_clock`: the peer is a process on this host.
+    one write at its end, of which `at_turn_end` tells. `same_clock`: the peer is a process on this host.
     """
 
     def __init__(
         self,
         on_message: Callable[[Envelope, int], None],
         on_lost: Callable[[str], None],
+        at_turn_end: Callable[[Callable[[], None]], object],
         *,
         same_clock: bool = True,
         max_frame_bytes: int = MAX_FRAME_BYTES,
@@ -33,9 +36,11 @@ class Channel(asyncio.Protocol):
     ) -> None:
         self._on_message = on_message
         self._on_lost = on_lost
+        self._at_turn_end = at_turn_end
         self._clock = clock
         self._max_frame_bytes = max_frame_bytes
         self._decoder = FrameDecoder(max_frame_bytes)
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
         self._wrote_this_turn = False
@@ -62,7 +67,7 @@ class Channel(asyncio.Protocol):
             return
         self._transport.write(data)
         self._wrote_this_turn = True
-        asyncio.get_running_loop().call_soon(self._end_turn)
+        self._at_turn_end(self._end_turn)
 
     def close(self) -> None:
         """Closes the connection after what was sent has left; `on_lost` is not called."""
@@ -74,10 +79,13 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         received_ns = self._clock()
         try:
-            for payload in self._decoder.feed(data):
+            for payload in self._decoder.feed(self._buffer[:nbytes]):
                 if self._closed:
                     return
                 envelope = messages.parse(payload)

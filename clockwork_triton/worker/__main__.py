@@ -16,8 +16,10 @@ log = logging.getLogger(__name__)
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="clockwork_triton.worker", description=__doc__)
     parser.add_argument("--worker-id", type=int, required=True)
-    parser.add_argument("--device", required=True, help="cpu:N or emulated:KIND")
-    parser.add_argument("--memory", type=int, required=True, help="bytes of device memory for weights")
+    parser.add_argument("--device", required=True, help="cpu:N, cuda:N or emulated:KIND")
+    parser.add_argument(
+        "--memory", type=int, required=True, help="bytes of device memory for weights; 0: all of a GPU"
+    )
     parser.add_argument("--page-bytes", type=int, help="of that memory; default: as artifacts have them")
     parser.add_argument("--workspace", type=int, required=True, help="bytes for intermediate tensors")
     parser.add_argument("--slots", type=int, required=True, help="I/O slots")

@@ -45,6 +45,7 @@ class CpuDevice:
     """See Device. Kernels run on the calling thread alone."""
 
     overlaps = False
+    lost = False
 
     def __init__(self, options: DeviceOptions) -> None:
         assert options.slot_bytes % mmap.PAGESIZE == 0
@@ -131,6 +132,9 @@ class CpuDevice:
             np.copyto(self._arena.bytes[place : place + segment.bytes], source)
             memory.move(self._arena.address + place)
         return Stages(begin_ns, time.monotonic_ns())
+
+    def expect(self, model_id: int, batch_size: int, slot: int) -> None:
+        """The inputs are where they are needed."""
 
     def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
         begin_ns = time.monotonic_ns()

@@ -16,7 +16,10 @@ class UnsuitableModel(Exception):
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes."""
+    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes.
+
+    `memory_bytes` 0, for a GPU: all that is left.
+    """
 
     memory_bytes: int
     workspace_bytes: int
@@ -35,6 +38,14 @@ class Registered:
     batch_sizes: frozenset[int]
 
 
+class Outputs(Protocol):
+    """An INFER whose execution has ended, and whose outputs are on their way to the slot."""
+
+    def wait(self) -> Stages:
+        """Until they are there, from any thread; raises as `infer` does."""
+        ...
+
+
 class Device(Protocol):
     """One device. Everything that serving needs is allocated by its constructor and by `register`.
 
@@ -50,6 +61,11 @@ class Device(Protocol):
     pages: int
     page_bytes: int
     workspace_bytes: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is of no more use to this process, whatever it is asked."""
+        ...
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         """Prepares a model, in pieces of a few milliseconds; between them, actions may run.
@@ -71,8 +87,15 @@ class Device(Protocol):
         """Copies the weights to the device, each segment to the pages from the first one on."""
         ...
 
-    def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
-        """Runs a loaded model on the tensors in the I/O slot."""
+    def expect(self, model_id: int, batch_size: int, slot: int) -> None:
+        """Says that an INFER will follow, whose inputs are in the slot: they can be brought to the device.
+
+        Called by the thread that receives; never raises, and nothing depends on it.
+        """
+        ...
+
+    def infer(self, model_id: int, batch_size: int, slot: int) -> Stages | Outputs:
+        """Runs a loaded model on the tensors in the I/O slot. Outputs, where they have to be copied there."""
         ...
 
     def close(self) -> None:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from clockwork_triton.worker.device import Device, DeviceOptions
+from clockwork_triton.worker.hosted import HostingDevice
 
 EMULATED_KIND = "emulated"
 
 
 def open_device(name: str, options: DeviceOptions) -> Device:
-    """`cpu[:N]`, or `emulated[:KIND]`: one that takes the times of the profiles of that kind.
+    """`cpu[:N]`, `cuda[:N]`, or `emulated[:KIND]`: one that takes the times of the profiles of that kind.
 
-    ValueError if there is no such device. N tells apart several workers on the CPU; it chooses nothing.
+    ValueError if there is no such device, OSError if it cannot be opened. cuda:N is GPU number N; of the CPU
+    N tells apart several workers, and chooses nothing.
     """
     family, _, rest = name.partition(":")
     if family == "cpu" and (not rest or rest.isdecimal()):
         from clockwork_triton.worker.cpu import CpuDevice
 
-        return CpuDevice(options)
+        return HostingDevice(CpuDevice(options), options)
+    if family == "cuda" and (not rest or rest.isdecimal()):
+        from clockwork_triton.worker.cuda.device import CudaDevice
+        from clockwork_triton.worker.cuda.driver import CudaError
+        from clockwork_triton.worker.cuda.libcuda import LibCuda
+
+        try:
+            return HostingDevice(CudaDevice(options, LibCuda(int(rest or 0))), options)
+        except CudaError as error:
+            raise OSError(str(error)) from error
     if family == "emulated":
         from clockwork_triton.worker.emulated import EmulatedDevice
 
         return EmulatedDevice(options, EMULATED_KIND if not rest or rest.isdecimal() else rest)
-    raise ValueError(f"no such device: {name} (there are cpu:N and emulated:KIND)")
+    raise ValueError(f"no such device: {name} (there are cpu:N, cuda:N and emulated:KIND)")

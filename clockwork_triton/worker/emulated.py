@@ -28,6 +28,7 @@ class EmulatedDevice:
     """
 
     overlaps = True
+    lost = False
 
     def __init__(self, options: DeviceOptions, kind: str) -> None:
         self.kind = kind
@@ -39,6 +40,8 @@ class EmulatedDevice:
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
+        if not manifest.compiled:
+            raise UnsuitableModel(f"it runs on {manifest.runtime}, of which there is nothing to emulate")
         check_fit(
             manifest,
             page_bytes=self.page_bytes,
@@ -63,6 +66,9 @@ class EmulatedDevice:
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         return _sleep(self._models[model_id].load_ns)
+
+    def expect(self, model_id: int, batch_size: int, slot: int) -> None:
+        """There is nothing to bring."""
 
     def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
         return _sleep(self._models[model_id].infer_ns[batch_size])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from clockwork_triton.controller.actions import Action, ActionKind, Status
 from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.arena import Arena, PlacementError
-from clockwork_triton.worker.device import Device
+from clockwork_triton.worker.device import Device, Outputs
 from clockwork_triton.worker.windows import Order
 
 log = logging.getLogger(__name__)
@@ -21,11 +21,15 @@ NO_STAGES = Stages()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an action; the stages are those of a device that worked, else all 0."""
+    """What became of an action; the stages are those of a device that worked, else all 0.
+
+    `outputs`: the action is done but for these; `Performer.finish` makes the outcome whole.
+    """
 
     status: Status
     message: str = ""
     stages: Stages = NO_STAGES
+    outputs: Outputs | None = None
 
 
 TOO_LATE = Outcome(Status.TOO_LATE)
@@ -54,9 +58,14 @@ class Performer:
                 return self._load(action)
             return self._unload(action)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            log.error("%s of model %d failed: %s", action.kind.name, action.model_id, reason)
-            return Outcome(Status.DEVICE_ERROR, reason)
+            return _failure(action, error)
+
+    def finish(self, order: Order, outputs: Outputs) -> Outcome:
+        """Waits for the outputs of an INFER; never raises. Runs beside further orders."""
+        try:
+            return Outcome(Status.OK, "", outputs.wait())
+        except Exception as error:
+            return _failure(order.action, error)
 
     def unregister(self, model_id: int) -> None:
         """Forgets the model; one that is loaded is unloaded."""
@@ -79,7 +88,10 @@ class Performer:
                 return Outcome(Status.NOT_LOADED)
             self._running = action.model_id
         try:
-            return Outcome(Status.OK, "", self._device.infer(action.model_id, action.batch_size, slot))
+            result = self._device.infer(action.model_id, action.batch_size, slot)
+            if isinstance(result, Stages):
+                return Outcome(Status.OK, "", result)
+            return Outcome(Status.OK, outputs=result)
         finally:
             self._running = None
 
@@ -119,3 +131,9 @@ class Performer:
             self._arena.free(model_id)
         now_ns = self._clock()
         return Outcome(Status.OK, "", Stages(now_ns, now_ns))
+
+
+def _failure(action: Action, error: Exception) -> Outcome:
+    reason = f"{type(error).__name__}: {error}"
+    log.error("%s of model %d failed: %s", action.kind.name, action.model_id, reason)
+    return Outcome(Status.DEVICE_ERROR, reason)

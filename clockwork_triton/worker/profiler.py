@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from clockwork_triton.artifact import Distribution, Manifest, Profile
+from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.devices import open_device
 
@@ -37,7 +38,8 @@ class Subject:
         """Writes the inputs as the engine would, then measures."""
         for offset, data in self._inputs[batch_size]:
             self._slot[offset : offset + len(data)] = data
-        stages = self.device.infer(_MODEL_ID, batch_size, 0)
+        result = self.device.infer(_MODEL_ID, batch_size, 0)
+        stages = result if isinstance(result, Stages) else result.wait()
         return stages.end_ns - stages.begin_ns
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 
 from clockwork_triton.artifact import Manifest, TensorRef, Variant
@@ -37,9 +38,29 @@ def check_fit(
 
 def check_cpu(manifest: Manifest, features: Collection[str]) -> None:
     """UnsuitableModel if the kernels may use instructions that a CPU with these features lacks."""
+    if manifest.gpu_arch:
+        raise UnsuitableModel(f"it is compiled for a GPU ({manifest.gpu_arch}): convert it for the CPU")
     if lacking := missing(manifest.cpu_features, features):
         raise UnsuitableModel(
             f"it is compiled for another CPU: this one lacks {', '.join(lacking)}. Convert the model here"
+        )
+
+
+def check_gpu(manifest: Manifest, capability: tuple[int, int]) -> None:
+    """UnsuitableModel if a GPU of this compute capability cannot run the device code.
+
+    Code for one capability runs on those of the same major number that are not older.
+    """
+    found = re.fullmatch(r"sm_(\d+)(\d)([af]?)", manifest.gpu_arch)
+    if found is None:
+        raise UnsuitableModel("it is not converted for a GPU: convert it with --target cuda")
+    major, minor, suffix = int(found[1]), int(found[2]), found[3]
+    runs = capability == (major, minor) if suffix else capability[0] == major and capability[1] >= minor
+    if not runs:
+        own = f"sm_{capability[0]}{capability[1]}"
+        raise UnsuitableModel(
+            f"it is compiled for {manifest.gpu_arch}, which this GPU ({own}) cannot run: convert it with "
+            f"--arch {own}"
         )
 
 

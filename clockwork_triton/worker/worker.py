@@ -13,6 +13,7 @@ from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello, ModelRegis
 from clockwork_triton.transport.framing import ChannelError
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.executor import SPIN_NS, Executor
+from clockwork_triton.worker.finisher import Finisher
 from clockwork_triton.worker.performer import Outcome, Performer
 from clockwork_triton.worker.registrar import Registrar
 from clockwork_triton.worker.windows import Order
@@ -39,6 +40,7 @@ class Worker:
         self._options = options
         self._channel = channel
         performer = Performer(device, options.slots)
+        self._finisher = Finisher(performer.finish, self._report)
         self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
         self._load = self._infer
         if device.overlaps:
@@ -61,11 +63,11 @@ class Worker:
             for part in parts:
                 part.stop(STOP_TIMEOUT_S)
 
-    def _parts(self) -> list[Executor | Registrar]:
+    def _parts(self) -> list[Executor | Finisher | Registrar]:
         """What has a thread of its own. A single executor works on the one that receives."""
         if self._load is self._infer:
             return [self._registrar]
-        return [self._infer, self._load, self._registrar]
+        return [self._infer, self._load, self._finisher, self._registrar]
 
     def _listen(self, timeout_s: float | None) -> bool:
         """Hands on what has come, and waits for it if need be; False if nothing more will."""
@@ -83,8 +85,12 @@ class Worker:
         kind = envelope.WhichOneof("body")
         if kind == "action":
             action = messages.action_of(envelope.action, self._worker_id)
-            executor = self._infer if action.kind is ActionKind.INFER else self._load
-            executor.submit(Order(action, envelope.action.slot, received_ns))
+            order = Order(action, envelope.action.slot, received_ns)
+            if action.kind is ActionKind.INFER:
+                self._device.expect(action.model_id, action.batch_size, order.slot)
+                self._infer.submit(order)
+            else:
+                self._load.submit(order)
         elif kind == "register_model":
             self._registrar.register(envelope.register_model.model_id, Path(envelope.register_model.artifact))
         elif kind == "unregister_model":
@@ -113,11 +119,17 @@ class Worker:
         )
 
     def _report(self, order: Order, outcome: Outcome) -> None:
+        if outcome.outputs is not None:
+            self._finisher.submit(order, outcome.outputs)
+            return
         self._channel.send(
             messages.result_envelope(
                 order.action.action_id, outcome.status, order.received_ns, outcome.stages, outcome.message
             )
         )
+        if self._device.lost:
+            # Only another process can open it anew; the server starts one when this one has ended.
+            self._channel.end()
 
     def _registered(self, model_id: int, error: str) -> None:
         self._channel.send(Envelope(model_registered=ModelRegistered(model_id=model_id, error=error)))

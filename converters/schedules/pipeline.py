@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tvm
 from tvm import relax
 
+from converters.schedules.cpu import lowering as cpu_lowering
 from converters.schedules.cpu.fallback import schedule_the_rest
-from converters.schedules.cpu.lowering import is_anchor
+from converters.schedules.cuda import layout as cuda_layout
+from converters.schedules.cuda import lowering as cuda_lowering
+from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.machine import Machine
+from converters.schedules.network import layout as cpu_layout
 from converters.schedules.network.fuse import fuse
+from converters.schedules.network.graph import Network
 from converters.schedules.network.joining import join_in_place
-from converters.schedules.network.layout import assign_layouts
 from converters.schedules.network.ops import Foreign
 from converters.schedules.network.reader import Reader, Unreadable
 from converters.schedules.network.simplify import simplify
-from converters.schedules.network.writer import write
+from converters.schedules.network.writer import Lower, write
+
+Lay = Callable[[Network], Network]
+"""Chooses the layouts of a simplified network's tensors, and the algorithms of its operations."""
 
 
 def cpu_passes(target: tvm.target.Target) -> list[Any]:
-    """Kernels from this package's templates where they know the operator, from TVM elsewhere."""
-    return [_templates(target)]
+    """Kernels from the templates in `cpu` where they know the operator, from TVM elsewhere."""
+    machine = Machine.of(target)
+    return [
+        _templates(
+            lambda network: join_in_place(cpu_layout.assign_layouts(network, machine)),
+            cpu_lowering.is_anchor,
+            lambda op, inputs, outputs: cpu_lowering.lower(op, inputs, outputs, machine),
+            [*_library(target), schedule_the_rest],
+        )
+    ]
 
 
-def cuda_passes(target: tvm.target.Target) -> list[Any]:
-    """TVM's own kernels and general GPU schedules."""
+def cuda_passes(target: tvm.target.Target, precision: str) -> list[Any]:
+    """Kernels from the templates in `cuda` where they know the operator, from TVM with its general GPU
+    schedules elsewhere."""
     from tvm.s_tir import dlight
 
-    gpu = dlight.gpu
-    rules = (gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback())
-    return [*_library(target), dlight.ApplyDefaultSchedule(*rules)]
+    gpu = Gpu.of(target, precision)
+    rules = dlight.gpu
+    schedules = (
+        rules.Matmul(),
+        rules.GEMV(),
+        rules.Reduction(),
+        rules.GeneralReduction(),
+        rules.Fallback(),
+    )
+    return [
+        _templates(
+            lambda network: join_in_place(cuda_layout.assign_layouts(network, gpu)),
+            cuda_lowering.is_anchor,
+            lambda op, inputs, outputs: cuda_lowering.lower(op, inputs, outputs, gpu),
+            [*_library(target), dlight.ApplyDefaultSchedule(*schedules)],
+        )
+    ]
 
 
-def _templates(target: tvm.target.Target) -> Any:
-    machine = Machine.of(target)
-    library = tvm.ir.transform.Sequential([*_library(target), schedule_the_rest])
+def _templates(lay: Lay, is_anchor: Callable[[object], bool], lower: Lower, others: list[Any]) -> Any:
+    """`others`: the passes for what no template knows."""
+    library = tvm.ir.transform.Sequential(others)
 
     @tvm.transform.module_pass(opt_level=0, name="Templates")  # type: ignore[untyped-decorator]
     def run(module: tvm.IRModule, _: Any) -> tvm.IRModule:
@@ -43,10 +74,8 @@ def _templates(target: tvm.target.Target) -> Any:
             reader = Reader(module["main"])
         except Unreadable:
             return library(module)
-        network = simplify(reader.network.pruned())
-        network = join_in_place(assign_layouts(network, machine))
-        network = fuse(network, is_anchor).pruned()
-        written = write(network, module, reader.bound, machine, as_tuple=reader.returns_tuple)
+        network = fuse(lay(simplify(reader.network.pruned())), is_anchor).pruned()
+        written = write(network, module, reader.bound, lower, as_tuple=reader.returns_tuple)
         if any(isinstance(node.op, Foreign) for node in network.nodes):
             return library(written)
         return written
@@ -56,13 +85,15 @@ def _templates(target: tvm.target.Target) -> Any:
 
 def _library(target: tvm.target.Target) -> list[Any]:
     """TVM's operators as kernels, those that follow each other fused."""
+    # Kernels of constants alone are run here and now, which those in CUDA C cannot be.
+    fold = [] if target.kind.name == "cuda" else [relax.transform.FoldConstant()]
     return [
         relax.transform.DecomposeOpsForInference(),
         relax.transform.CanonicalizeBindings(),
         *relax.pipeline.library_dispatch_passes(target),
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FoldConstant(),
+        *fold,
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.RewriteDataflowReshape(),

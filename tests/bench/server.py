@@ -14,11 +14,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 class Models(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self.lists = True
 
     def ServerMetadata(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerMetadataResponse(name="fake", version="1.0")
 
     def RepositoryIndex(self, request: Any, context: Any) -> Any:
+        if not self.lists:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         index = service_pb2.RepositoryIndexResponse()
         for name in ("good", "bad"):
             index.models.add(name=name, version="1", state="READY")

@@ -59,6 +59,14 @@ def test_open_shapes_must_be_given(server: tuple[str, Models], capsys: pytest.Ca
     assert {tuple(r.inputs[0].shape) for r in server[1].requests} == {(1, 2, 4)}
 
 
+def test_a_server_that_lists_no_models(
+    server: tuple[str, Models], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server[1].lists = False
+    assert bench.main(["-u", server[0], *QUICK]) == 1
+    assert "name them" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -237,7 +237,7 @@ def test_stream_responses_carry_the_same_and_are_final(response: InferResponse) 
 
 
 def test_stream_errors_name_their_request() -> None:
-    request = infer_request(id="7", model_version="1")
+    request = codec.parse_request(infer_request(id="7", model_version="1").SerializeToString())
     wrong = codec.encode_stream_error(ServerError(Code.INVALID_ARG, "no"), request)
     assert service_pb2.ModelStreamInferResponse.FromString(wrong) == service_pb2.ModelStreamInferResponse(
         error_message="no", infer_response=service_pb2.ModelInferResponse(id="7")
@@ -272,4 +272,26 @@ def test_a_large_requests_tensors_are_not_copied() -> None:
     decoded = codec.decode_request(parsed, SharedMemory())
     assert [bytes(tensor.data) for tensor in decoded.inputs] == list(request.raw_input_contents)
     del request.raw_input_contents[:]
+    request.id = ""
     assert parsed.message == request
+    assert parsed.id == "7"
+
+
+def test_requests_of_one_form_are_parsed_once() -> None:
+    first, second = (codec.parse_request(infer_request(id=i).SerializeToString()) for i in "12")
+    assert first.form is second.form
+    assert (first.id, second.id) == ("1", "2")
+    other = codec.parse_request(infer_request(id="1", model_version="3").SerializeToString())
+    assert other.form is not first.form
+
+
+def test_what_is_remembered_of_requests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    forms: dict[bytes, codec.Form] = {}
+    monkeypatch.setattr(codec, "_forms", forms)
+    monkeypatch.setattr(codec, "_MOST_FORMS", 3)
+    for version in range(10):
+        codec.parse_request(infer_request(model_version=str(version)).SerializeToString())
+        assert len(forms) <= 3
+    forms.clear()
+    codec.parse_request(infer_request(model_version="9" * 5000).SerializeToString())
+    assert not forms

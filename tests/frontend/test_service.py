@@ -105,3 +105,21 @@ def test_restricted_rpcs_need_their_header(header: list[tuple[str, str]]) -> Non
             await stream.done_writing()
 
     run(test())
+
+
+@pytest.mark.parametrize(("waited_ms", "code"), [(51, Code.UNAVAILABLE), (49, Code.INVALID_ARG)])
+def test_what_waited_for_half_its_budget_is_refused_before_it_is_decoded(waited_ms: int, code: Code) -> None:
+    message = infer_request()
+    message.parameters["timeout"].int64_param = 100_000
+    del message.raw_input_contents[:]
+
+    async def test() -> None:
+        made = service()
+        arrival_ns = made.plane.clock() - waited_ms * 1_000_000
+        with pytest.raises(ServerError) as raised:
+            await made.unary[INFER](message.SerializeToString(), Call(arrival_ns, None))
+        assert raised.value.code is code
+        failures = made.plane.model("simple", "").statistics.fail.count
+        assert failures == (code is Code.UNAVAILABLE)
+
+    run(test())

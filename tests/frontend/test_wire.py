@@ -8,16 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from clockwork_triton.frontend.wire import header, take_out, varint
+from clockwork_triton.frontend.wire import Split, header, split, varint
 from tests.frontend.messages import infer_request
 
-RAW = 7
+ID, RAW = 3, 7
 
 
-def split(message: Any) -> tuple[bytes, list[bytes]]:
-    raw = list(message.raw_input_contents)
+def take_apart(message: Any) -> tuple[bytes, str, list[bytes]]:
+    raw, name = list(message.raw_input_contents), message.id
     del message.raw_input_contents[:]
-    return message.SerializeToString(), raw
+    message.id = ""
+    return message.SerializeToString(), name, raw
+
+
+def put_together(parts: Split) -> tuple[bytes, str, list[bytes]]:
+    rest = service_pb2.ModelInferRequest.FromString(parts.rest).SerializeToString()
+    return rest, (parts.one or b"").decode(), [bytes(value) for value in parts.many]
 
 
 @pytest.mark.parametrize(
@@ -32,19 +38,18 @@ def test_a_header_is_read_as_its_field_and_size(field: int, size: int) -> None:
     assert header(field, size) == varint(field << 3 | 2) + varint(size)
 
 
-@given(st.lists(st.binary(max_size=200), max_size=5), st.binary(max_size=300))
-def test_a_field_is_taken_out_and_the_rest_kept(raw: list[bytes], junk: bytes) -> None:
-    message = infer_request(id="x" * 200)
+@given(st.lists(st.binary(max_size=200), max_size=5), st.binary(max_size=300), st.text(max_size=200))
+def test_two_fields_are_taken_out_and_the_rest_kept(raw: list[bytes], junk: bytes, name: str) -> None:
+    message = infer_request(id=name)
     message.raw_input_contents.extend(raw)
     # An unknown field in front, and fields out of order, are nothing special.
-    data = header(99, len(junk)) + junk + message.SerializeToString() + b"\x1a\x01y"
-    parts = take_out(data, RAW)
+    data = header(12, len(junk)) + junk + message.SerializeToString() + b"\x12\x011"
+    parts = split(data, ID, RAW)
     assert parts is not None
-    rest, values = parts
-    assert [bytes(value) for value in values] == list(message.raw_input_contents)
-    expected = service_pb2.ModelInferRequest.FromString(data)
-    del expected.raw_input_contents[:]
-    assert service_pb2.ModelInferRequest.FromString(rest) == expected
+    assert [bytes(value) for value in parts.many] == list(message.raw_input_contents)
+    assert (parts.one or b"").decode() == name
+    expected = take_apart(service_pb2.ModelInferRequest.FromString(data))
+    assert service_pb2.ModelInferRequest.FromString(parts.rest).SerializeToString() == expected[0]
 
 
 @given(st.data())
@@ -53,17 +58,16 @@ def test_damaged_messages_mean_what_protobuf_says(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(message) - 1))
         message[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    parts = take_out(bytes(message), RAW)
+    parts = split(bytes(message), ID, RAW)
     if parts is None:
         return
     try:
-        expected = split(service_pb2.ModelInferRequest.FromString(bytes(message)))
+        expected = take_apart(service_pb2.ModelInferRequest.FromString(bytes(message)))
     except DecodeError:
-        with pytest.raises(DecodeError):
-            service_pb2.ModelInferRequest.FromString(parts[0])
+        with pytest.raises((DecodeError, UnicodeDecodeError)):
+            put_together(parts)
         return
-    found = service_pb2.ModelInferRequest.FromString(parts[0])
-    assert (found.SerializeToString(), [bytes(value) for value in parts[1]]) == expected
+    assert put_together(parts) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,8 +79,10 @@ def test_damaged_messages_mean_what_protobuf_says(data: st.DataObject) -> None:
         b"\x0b\x0c",
         b"\x0d\x00",
         b"\x0a\x00" * 300,
+        b"\x1a\x01x\x1a\x01y",
+        b"\x9a\x06\x00",
     ],
-    ids=["cut off", "too short", "endless varint", "group", "short fixed", "many fields"],
+    ids=["cut off", "too short", "endless varint", "group", "fixed", "many fields", "twice", "long tag"],
 )
 def test_what_is_left_to_protobuf(data: bytes) -> None:
-    assert take_out(data, RAW) is None
+    assert split(data, ID, RAW) is None

@@ -27,7 +27,8 @@ class Ends:
         self.received: list[Envelope] = []
         self.lost: list[str] = []
         self.changed = asyncio.Event()
-        self.channel = Channel(self._on_message, self._on_lost, **options)
+        at_turn_end = asyncio.get_running_loop().call_soon
+        self.channel = Channel(self._on_message, self._on_lost, at_turn_end, **options)
 
     async def open(self) -> Ends:
         await asyncio.get_running_loop().create_unix_connection(lambda: self.channel, sock=self._ours)
@@ -90,7 +91,7 @@ def test_what_is_sent_in_one_turn_after_the_first_leaves_in_one_write() -> None:
     writes: list[bytes] = []
 
     async def main() -> None:
-        channel = Channel(lambda *_: None, lambda _: None)
+        channel = Channel(lambda *_: None, lambda _: None, asyncio.get_running_loop().call_soon)
         channel.connection_made(_Recorder(writes))
         for _ in range(5):
             channel.send(registered(1))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clockwork_triton.transport.messages import Stages
-from clockwork_triton.worker.device import Registered, UnsuitableModel
+from clockwork_triton.worker.device import Outputs, Registered, UnsuitableModel
 
 
 class FakeDevice:
@@ -14,6 +15,7 @@ class FakeDevice:
 
     kind = "fake"
     overlaps = False
+    lost = False
     pages = 8
     page_bytes = 4096
     workspace_bytes = 4096
@@ -21,6 +23,8 @@ class FakeDevice:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.fails_with: Exception | None = None
+        self.dies = False
+        """Whether it is lost when it fails."""
         self._models: dict[int, Registered] = {}
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
@@ -40,8 +44,12 @@ class FakeDevice:
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         return self._do("load", model_id, tuple(first_pages))
 
-    def infer(self, model_id: int, batch_size: int, slot: int) -> Stages:
-        return self._do("infer", model_id, batch_size, slot)
+    def expect(self, model_id: int, batch_size: int, slot: int) -> None:
+        self.calls.append(("expect", model_id, batch_size, slot))
+
+    def infer(self, model_id: int, batch_size: int, slot: int) -> Stages | Outputs:
+        stages = self._do("infer", model_id, batch_size, slot)
+        return FakeOutputs(self, stages) if self.overlaps else stages
 
     def close(self) -> None:
         self.calls.append(("close",))
@@ -49,5 +57,19 @@ class FakeDevice:
     def _do(self, *call: object) -> Stages:
         self.calls.append(call)
         if self.fails_with is not None:
+            self.lost = self.dies
             raise self.fails_with
         return Stages(100 * len(self.calls), 100 * len(self.calls) + 50)
+
+
+@dataclass(frozen=True)
+class FakeOutputs:
+    """Outputs that are there when they are waited for, unless the device fails first."""
+
+    device: FakeDevice
+    stages: Stages
+
+    def wait(self) -> Stages:
+        if self.device.fails_with is not None:
+            raise self.device.fails_with
+        return replace(self.stages, output_begin_ns=self.stages.end_ns, output_end_ns=self.stages.end_ns + 5)

@@ -135,3 +135,24 @@ def test_a_model_that_runs_is_not_unloaded() -> None:
     assert stage.do(ActionKind.INFER).status is Status.OK
     assert inner == [Outcome(Status.INVALID_ACTION, "an INFER of the model is running")]
     assert stage.do(ActionKind.UNLOAD).status is Status.OK
+
+
+def test_an_infer_whose_outputs_are_on_their_way_is_made_whole_later(stage: Stage) -> None:
+    stage.load(1, 0, 4)
+    stage.device.overlaps = True
+    outcome = stage.do(ActionKind.INFER)
+    assert (outcome.status, outcome.stages) == (Status.OK, Stages())
+    assert outcome.outputs is not None
+    order = Order(Action(1, ActionKind.INFER, 0, 1, 0, 1, 0, 1), 0, 0)
+    assert stage.performer.finish(order, outcome.outputs).stages == Stages(300, 350, 0, 0, 350, 355)
+
+
+def test_outputs_that_do_not_come_are_a_failure_of_the_device(stage: Stage) -> None:
+    stage.load(1, 0, 4)
+    stage.device.overlaps = True
+    outcome = stage.do(ActionKind.INFER)
+    assert outcome.outputs is not None
+    stage.device.fails_with = RuntimeError("the bus is gone")
+    order = Order(Action(1, ActionKind.INFER, 0, 1, 0, 1, 0, 1), 0, 0)
+    failed = stage.performer.finish(order, outcome.outputs)
+    assert (failed.status, failed.message) == (Status.DEVICE_ERROR, "RuntimeError: the bus is gone")

@@ -237,7 +237,7 @@ def test_serving_takes_no_memory_and_starts_no_thread(mortal: Child, artifact: P
     serve(500)
     after = _status(mortal, "VmRSS"), _status(mortal, "Threads")
     assert after[0] - before[0] < 256
-    assert after[1] == before[1] == 3
+    assert after[1] == before[1] == 2
 
 
 def _status(child: Child, name: str) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable
+from functools import lru_cache
 
 from clockwork_triton.frontend.http2.frames import DEFAULT_TABLE_SIZE
 from clockwork_triton.frontend.http2.head import Field
-from clockwork_triton.frontend.http2.status import RpcError, percent_encode
+from clockwork_triton.frontend.http2.status import RpcError, Status, percent_encode
 
 HEADERS_BLOCK = b"\x88\xbf"
 """Of a reply once both fields are in the table: :status 200, content-type application/grpc."""
@@ -99,11 +100,17 @@ def metadata_literals(metadata: Iterable[tuple[str, str | bytes]]) -> bytes:
 
 
 def status_literals(error: RpcError) -> bytes:
-    fields = [(b"grpc-status", b"%d" % error.status)]
-    if error.message:
-        fields.append((b"grpc-message", percent_encode(error.message)))
-    if error.details:
-        fields.append((b"grpc-status-details-bin", b64encode(error.details).rstrip(b"=")))
+    return _status_literals(error.status, error.message, error.details)
+
+
+# A server that is overloaded says the same again and again.
+@lru_cache(maxsize=64)
+def _status_literals(status: Status, message: str, details: bytes) -> bytes:
+    fields = [(b"grpc-status", b"%d" % status)]
+    if message:
+        fields.append((b"grpc-message", percent_encode(message)))
+    if details:
+        fields.append((b"grpc-status-details-bin", b64encode(details).rstrip(b"=")))
     return literals(fields)
 
 

@@ -21,6 +21,8 @@ from clockwork_triton.inference import Buffer
 Metadata = Iterable[tuple[str, str | bytes]]
 
 _log = logging.getLogger(__name__)
+_COPIED_BYTES = 4 << 10
+"""A smaller message is copied out of what was read with it, so as not to keep all that."""
 _EXTENSION_BYTES = 16 << 20
 """How far ahead of the bytes received a client may send a large message."""
 
@@ -260,7 +262,12 @@ class Call(Stream):
                 end: int = start + PREFIX_BYTES + size
                 if end <= stop:
                     check_size(size, self.host.limits.message_bytes)
-                    self._take_message(compressed, data[start + PREFIX_BYTES : end])
+                    message: Buffer
+                    if size < _COPIED_BYTES:
+                        message = data[start + PREFIX_BYTES : end]
+                    else:
+                        message = memoryview(data)[start + PREFIX_BYTES : end]
+                    self._take_message(compressed, message)
                     return end
             half = self.partial = PartialMessage(self.host.limits.message_bytes)
         start = half.feed(data, start, stop)

@@ -157,7 +157,10 @@ class Control:
         self.spend("GOAWAY frames")
 
     def _window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
-        increment = frames.UINT32.unpack(payload)[0] & frames.MAX_WINDOW
+        self.window_update(stream_id, frames.UINT32.unpack(payload)[0] & frames.MAX_WINDOW)
+
+    def window_update(self, stream_id: int, increment: int) -> None:
+        """Of every reply most clients report twice that they have read it."""
         self._spend_small("WINDOW_UPDATE frames")
         sender = self._peer.sender
         if stream_id == 0:

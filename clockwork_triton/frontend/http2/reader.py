@@ -19,6 +19,7 @@ _CONTROL_BYTES = 16 << 10
 """Longest control frame: 2,700 settings."""
 
 _DATA, _HEADERS, _END_STREAM = frames.DATA, frames.HEADERS, frames.END_STREAM
+_WINDOW_UPDATE, _INCREMENT, _MAX_WINDOW = frames.WINDOW_UPDATE, frames.UINT32, frames.MAX_WINDOW
 _PLAIN_HEADERS = frames.END_HEADERS
 _PLAIN_MASK = frames.END_HEADERS | frames.PADDED | frames.PRIORITISED
 
@@ -39,6 +40,9 @@ class FrameSink(Protocol):
         """The client's preface is here."""
 
     def control_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None: ...
+
+    def window_update(self, stream_id: int, increment: int) -> None:
+        """The most frequent of the control frames."""
 
     def request(self, stream_id: int, block: bytes, ended: bool) -> None:
         """A whole header block."""
@@ -159,6 +163,10 @@ class FrameReader:
                     ):
                         at = stop
                         sink.request(stream_id, data[start:stop], flags & _END_STREAM != 0)
+                        continue
+                    elif kind == _WINDOW_UPDATE and stop - start == _INCREMENT.size:
+                        at = stop
+                        sink.window_update(stream_id, _INCREMENT.unpack_from(data, start)[0] & _MAX_WINDOW)
                         continue
                 after = self._other_frame(head, flags, stream_id, data, start)
                 if after < 0:

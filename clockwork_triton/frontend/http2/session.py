@@ -60,6 +60,7 @@ class Session:
         self._lingering: set[asyncio.Task[None]] = set()
         self._control = Control(self)
         self.control_frame = self._control.receive
+        self.window_update = self._control.window_update
         self._deadlines = Deadlines(clock, self.streams)
         routes, header_list_bytes = service.routes, limits.header_list_bytes
         self._headers = HeaderDecoder(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-
-from tvm import tirx
 
 from converters.schedules.cpu import (
     channels,
@@ -28,13 +26,14 @@ from converters.schedules.cpu.kernel import Buffer, Kernel
 from converters.schedules.cpu.matmul import Product
 from converters.schedules.cpu.pooling import Pooling
 from converters.schedules.cpu.resampling import Resampling
-from converters.schedules.cpu.views import View, contiguous, views_of
+from converters.schedules.cpu.views import View, views_of
 from converters.schedules.cpu.winograd import Winograd
 from converters.schedules.machine import Machine
 from converters.schedules.network import ops
 from converters.schedules.network.graph import Tensor
 from converters.schedules.network.layout import Block, BlockedAverage, BlockedShuffle, Unblock
 from converters.schedules.network.program import Fused
+from converters.schedules.network.writer import Lowered
 
 VIEWS = (ops.Transpose, ops.Broadcast, ops.Slice, ops.Concat, Block, Unblock)
 ANCHORS = (
@@ -50,14 +49,6 @@ ANCHORS = (
     ops.Gather,
     ops.Matmul,
 )
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A kernel: its arguments are the inputs, the outputs, and `scratch` buffers of so many floats."""
-
-    func: tirx.PrimFunc
-    scratch: tuple[int, ...]
 
 
 def is_anchor(op: object) -> bool:
@@ -228,6 +219,3 @@ def _matrix_strides(buffer: Buffer, axes: tuple[int, ...] | None, rank: int) -> 
 
 def _depth(left: Buffer, axes: tuple[int, ...] | None) -> int:
     return int(left.shape[axes[-1] if axes is not None else -1])
-
-
-__all__ = ["Lowered", "contiguous", "is_anchor", "lower"]

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
-from converters.schedules.cpu.lowering import Lowered, lower
-from converters.schedules.machine import Machine
 from converters.schedules.network import ops
 from converters.schedules.network.graph import Array, Network, Node, Tensor
 from converters.schedules.network.naming import kernel_name
 from converters.source import aligned
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """A kernel: its arguments are the inputs, the outputs, and `scratch` buffers of so many floats."""
+
+    func: tirx.PrimFunc
+    scratch: tuple[int, ...]
+
+
+Lower = Callable[[Any, Sequence[Tensor], Sequence[Tensor]], Lowered]
+"""From an operation, its inputs and its outputs to its kernel."""
+
+
 def write(
-    network: Network, module: tvm.IRModule, bound: Mapping[Tensor, Any], machine: Machine, *, as_tuple: bool
+    network: Network, module: tvm.IRModule, bound: Mapping[Tensor, Any], lower: Lower, *, as_tuple: bool
 ) -> tvm.IRModule:
     """`module` with a `main` of the same parameters that calls kernels, and what was foreign.
 
     `bound`: Relax expressions for the tensors that no node computes.
     """
-    return _Writer(network, module, bound, machine).module(as_tuple)
+    return _Writer(network, module, bound, lower).module(as_tuple)
 
 
 class _Writer:
     def __init__(
-        self, network: Network, module: tvm.IRModule, bound: Mapping[Tensor, Any], machine: Machine
+        self, network: Network, module: tvm.IRModule, bound: Mapping[Tensor, Any], lower: Lower
     ) -> None:
         self._network = network
         self._main = module["main"]
-        self._machine = machine
+        self._lower = lower
         others = {name: func for name, func in module.functions.items() if name.name_hint != "main"}
         self._builder = relax.BlockBuilder(tvm.IRModule(others))
         self._values: dict[Tensor, Any] = dict(bound)
@@ -94,7 +105,7 @@ class _Writer:
     def _kernel(self, node: Node) -> None:
         key = (node.op, *((tensor.shape, tensor.dtype) for tensor in (*node.inputs, *node.outputs)))
         if key not in self._kernels:
-            lowered = lower(node.op, node.inputs, node.outputs, self._machine)
+            lowered = self._lower(node.op, node.inputs, node.outputs)
             name = self._builder.add_func(lowered.func, kernel_name(node))
             self._kernels[key] = lowered, name
         lowered, name = self._kernels[key]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+
 from clockwork_triton.frontend.http2.output import LARGE_BYTES, Output
 from tests.frontend.http2.fakes import FakeTransport
 
@@ -34,6 +36,67 @@ def test_small_pieces_are_joined_and_large_ones_left_alone() -> None:
     output.pieces += [b"a", b"b"]
     output.write()
     assert transport.kept[3:] == [b"ab"]
+
+
+class Socketed(Keeper):
+    """Of a socket whose peer reads when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self.ours if name == "socket" else default
+
+    def get_write_buffer_size(self) -> int:
+        return sum(len(data) for data in self.kept)  # type: ignore[arg-type]
+
+    def read(self, size: int) -> bytes:
+        return self.theirs.recv(size, socket.MSG_WAITALL)
+
+
+def test_large_pieces_go_into_the_socket_from_where_they_lie() -> None:
+    output, transport = Output(1000, lambda: None), Socketed()
+    with transport.ours, transport.theirs:
+        output.attach(transport)
+        lent, released = memoryview(bytearray(b"x" * LARGE_BYTES)), []
+        output.pieces += [b"a", lent, *([b"b"] * 2000)]
+        output.has_large = output.has_lent = True
+        output.release_later([lambda: released.append(1)])
+        output.write()
+        assert released
+        assert transport.kept == []
+        assert transport.read(LARGE_BYTES + 2001) == b"a" + b"x" * LARGE_BYTES + b"b" * 2000
+
+
+def test_what_the_socket_does_not_take_waits_in_the_transport() -> None:
+    output, transport = Output(1000, lambda: None), Socketed()
+    with transport.ours, transport.theirs:
+        output.attach(transport)
+        whole = bytes(range(256)) * (64 << 10)
+        output.pieces += [b"begin", whole, b"end"]
+        output.has_large = True
+        output.write()
+        left = b"".join(transport.kept)  # type: ignore[arg-type]
+        assert 0 < len(left) < len(whole)
+        # From then on everything goes through the transport, or it would overtake.
+        output.pieces.append(whole)
+        output.has_large = True
+        output.write()
+        sent = transport.read(len(whole) + 8 - len(left))
+        assert sent + b"".join(transport.kept) == b"begin" + whole + b"end" + whole  # type: ignore[arg-type]
+
+
+def test_a_broken_socket_is_left_to_the_transport() -> None:
+    output, transport = Output(1000, lambda: None), Socketed()
+    with transport.ours, transport.theirs:
+        output.attach(transport)
+        transport.theirs.close()
+        output.pieces.append(bytes(LARGE_BYTES))
+        output.has_large = True
+        output.write()
+        assert transport.kept == [bytes(LARGE_BYTES)]
 
 
 def test_lent_memory_is_copied_even_beside_what_is_not_lent() -> None:

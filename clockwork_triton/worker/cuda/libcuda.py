@@ -1,0 +1,350 @@
+"""The CUDA driver itself: libcuda, called through ctypes.
+
+No package stands between: the bindings that there are lack stream priorities and graphs, or must be compiled
+on the machine that serves. Names and structures are those of the driver API from CUDA 12 on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
+from typing import Any
+
+from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, KernelCall
+
+LIBRARY = "libcuda.so.1"
+
+_SUCCESS = 0
+_NOT_READY = 600
+# Errors after which every further call in the process fails too: faults of kernels and of the hardware.
+_LOST = frozenset({214, 220, *range(700, 702), 702, 709, *range(710, 720), 999})
+
+_STREAM_NON_BLOCKING = 1
+_EVENT_BLOCKING_SYNC = 1
+_HOST_REGISTER_PORTABLE = 1
+_MULTIPROCESSORS = 16
+_MAJOR, _MINOR = 75, 76
+_MAX_DYNAMIC_SHARED = 8
+_STATIC_LIMIT = 48 << 10
+
+
+class _Node(ctypes.Structure):
+    """CUDA_KERNEL_NODE_PARAMS of cuGraphAddKernelNode_v2."""
+
+    _fields_ = (
+        ("function", c_void_p),
+        ("grid", c_uint * 3),
+        ("block", c_uint * 3),
+        ("shared_bytes", c_uint),
+        ("arguments", ctypes.POINTER(c_void_p)),
+        ("extra", c_void_p),
+        ("kernel", c_void_p),
+        ("context", c_void_p),
+    )
+
+
+# The functions used, by the types of their arguments; every one returns a CUresult.
+_PROTOTYPES: dict[str, tuple[Any, ...]] = {
+    "cuInit": (c_uint,),
+    "cuDeviceGetCount": (c_void_p,),
+    "cuDeviceGet": (c_void_p, c_int),
+    "cuDeviceGetName": (c_char_p, c_int, c_int),
+    "cuDeviceGetAttribute": (c_void_p, c_int, c_int),
+    "cuDeviceTotalMem_v2": (c_void_p, c_int),
+    "cuDeviceGetPCIBusId": (c_char_p, c_int, c_int),
+    "cuDeviceGetUuid_v2": (c_void_p, c_int),
+    "cuDevicePrimaryCtxRetain": (c_void_p, c_int),
+    "cuDevicePrimaryCtxRelease_v2": (c_int,),
+    "cuCtxSetCurrent": (c_void_p,),
+    "cuCtxGetStreamPriorityRange": (c_void_p, c_void_p),
+    "cuMemGetInfo_v2": (c_void_p, c_void_p),
+    "cuMemAlloc_v2": (c_void_p, c_size_t),
+    "cuMemFree_v2": (c_ulonglong,),
+    "cuMemHostRegister_v2": (c_void_p, c_size_t, c_uint),
+    "cuMemHostUnregister": (c_void_p,),
+    "cuStreamCreateWithPriority": (c_void_p, c_uint, c_int),
+    "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
+    "cuEventCreate": (c_void_p, c_uint),
+    "cuEventRecord": (c_void_p, c_void_p),
+    "cuEventQuery": (c_void_p,),
+    "cuEventElapsedTime": (c_void_p, c_void_p, c_void_p),
+    "cuMemcpyHtoDAsync_v2": (c_ulonglong, c_void_p, c_size_t, c_void_p),
+    "cuMemcpyDtoHAsync_v2": (c_void_p, c_ulonglong, c_size_t, c_void_p),
+    "cuModuleLoadData": (c_void_p, c_char_p),
+    "cuModuleUnload": (c_void_p,),
+    "cuModuleGetFunction": (c_void_p, c_void_p, c_char_p),
+    "cuFuncSetAttribute": (c_void_p, c_int, c_int),
+    "cuFuncLoad": (c_void_p,),
+    "cuLaunchKernel": (c_void_p, *[c_uint] * 7, c_void_p, ctypes.POINTER(c_void_p), c_void_p),
+    "cuGraphCreate": (c_void_p, c_uint),
+    "cuGraphAddKernelNode_v2": (c_void_p, c_void_p, c_void_p, c_size_t, ctypes.POINTER(_Node)),
+    "cuGraphInstantiateWithFlags": (c_void_p, c_void_p, c_ulonglong),
+    "cuGraphUpload": (c_void_p, c_void_p),
+    "cuGraphExecKernelNodeSetParams_v2": (c_void_p, c_void_p, ctypes.POINTER(_Node)),
+    "cuGraphLaunch": (c_void_p, c_void_p),
+    "cuGraphExecDestroy": (c_void_p,),
+    "cuGraphDestroy": (c_void_p,),
+}
+
+
+class _Library:
+    """The functions as attributes; a call that does not succeed raises CudaError."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._library = ctypes.CDLL(path)
+        except OSError as error:
+            raise CudaError(f"there is no CUDA driver here: {error}") from error
+        self._text = self._library.cuGetErrorString
+        self._text.argtypes = (c_int, ctypes.POINTER(c_char_p))
+
+    def __getattr__(self, name: str) -> Any:
+        types = _PROTOTYPES.get(name)
+        if types is None:
+            raise AttributeError(name)
+        try:
+            function = getattr(self._library, name)
+        except AttributeError:
+            raise CudaError(f"this CUDA driver is too old: it has no {name}") from None
+        function.argtypes, function.restype = types, c_int
+
+        def call(*arguments: Any) -> None:
+            if status := function(*arguments):
+                self.fail(name, status)
+
+        call.raw = function  # type: ignore[attr-defined]
+        setattr(self, name, call)
+        return call
+
+    def fail(self, name: str, status: int) -> None:
+        text = c_char_p()
+        self._text(status, byref(text))
+        described = text.value.decode() if text.value else "unknown error"
+        raise CudaError(f"{name}: {described} ({status})", lost=status in _LOST)
+
+
+@functools.cache
+def _library(path: str) -> _Library:
+    library = _Library(path)
+    library.cuInit(0)
+    return library
+
+
+def count(path: str = LIBRARY) -> int:
+    """The GPUs of this machine. CudaError if there is no driver."""
+    number = c_int()
+    _library(path).cuDeviceGetCount(byref(number))
+    return number.value
+
+
+def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
+    """What a GPU says of itself, which takes nothing of it. CudaError if there is no such GPU or no
+    driver."""
+    cuda = _library(path)
+    if not 0 <= ordinal < count(path):
+        raise CudaError(f"there is no GPU {ordinal}: this machine has {count(path)}")
+    device = _device(cuda, ordinal)
+
+    def attribute(number: int) -> int:
+        value = c_int()
+        cuda.cuDeviceGetAttribute(byref(value), number, device)
+        return value.value
+
+    name, bus = ctypes.create_string_buffer(256), ctypes.create_string_buffer(32)
+    size, uuid = c_size_t(), (ctypes.c_ubyte * 16)()
+    cuda.cuDeviceGetName(name, 256, device)
+    cuda.cuDeviceGetPCIBusId(bus, 32, device)
+    cuda.cuDeviceTotalMem_v2(byref(size), device)
+    cuda.cuDeviceGetUuid_v2(byref(uuid), device)
+    digits = bytes(uuid).hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return GpuFacts(
+        name.value.decode(),
+        (attribute(_MAJOR), attribute(_MINOR)),
+        size.value,
+        attribute(_MULTIPROCESSORS),
+        bus.value.decode(),
+        f"GPU-{'-'.join(parts)}",
+    )
+
+
+def _device(cuda: _Library, ordinal: int) -> int:
+    device = c_int()
+    cuda.cuDeviceGet(byref(device), ordinal)
+    return device.value
+
+
+class LibCuda:
+    """See Driver. `ordinal`: which GPU, as CUDA counts them."""
+
+    def __init__(self, ordinal: int, path: str = LIBRARY) -> None:
+        """CudaError if there is no such GPU or no driver."""
+        self._cuda = _library(path)
+        self.facts = facts(ordinal, path)
+        self._device = _device(self._cuda, ordinal)
+        context = c_void_p()
+        self._cuda.cuDevicePrimaryCtxRetain(byref(context), self._device)
+        self._context = context
+        self._enter()
+        self._graphs: dict[int, tuple[int, list[int]]] = {}
+
+    def _enter(self) -> None:
+        """A context is current in one thread at a time; setting it again costs a tenth of a microsecond."""
+        self._cuda.cuCtxSetCurrent(self._context)
+
+    def available(self) -> int:
+        self._enter()
+        free, total = c_size_t(), c_size_t()
+        self._cuda.cuMemGetInfo_v2(byref(free), byref(total))
+        return free.value
+
+    def allocate(self, size: int) -> int:
+        self._enter()
+        address = c_ulonglong()
+        self._cuda.cuMemAlloc_v2(byref(address), size)
+        return address.value
+
+    def free(self, address: int) -> None:
+        self._enter()
+        self._cuda.cuMemFree_v2(address)
+
+    def pin(self, address: int, size: int) -> None:
+        self._enter()
+        self._cuda.cuMemHostRegister_v2(address, size, _HOST_REGISTER_PORTABLE)
+
+    def unpin(self, address: int) -> None:
+        self._enter()
+        self._cuda.cuMemHostUnregister(address)
+
+    def stream(self, priority: int) -> int:
+        self._enter()
+        least, greatest, stream = c_int(), c_int(), c_void_p()
+        self._cuda.cuCtxGetStreamPriorityRange(byref(least), byref(greatest))
+        # CUDA counts downwards: a smaller number goes first.
+        level = max(greatest.value, least.value - priority)
+        self._cuda.cuStreamCreateWithPriority(byref(stream), _STREAM_NON_BLOCKING, level)
+        return _value(stream)
+
+    def event(self) -> int:
+        self._enter()
+        event = c_void_p()
+        self._cuda.cuEventCreate(byref(event), _EVENT_BLOCKING_SYNC)
+        return _value(event)
+
+    def record(self, event: int, stream: int) -> None:
+        self._enter()
+        self._cuda.cuEventRecord(event, stream)
+
+    def wait(self, stream: int, event: int) -> None:
+        self._enter()
+        self._cuda.cuStreamWaitEvent(stream, event, 0)
+
+    def happened(self, event: int) -> bool:
+        status = self._cuda.cuEventQuery.raw(event)
+        if status not in (_SUCCESS, _NOT_READY):
+            self._cuda.fail("cuEventQuery", status)
+        return bool(status == _SUCCESS)
+
+    def elapsed_ns(self, begin: int, end: int) -> int:
+        milliseconds = c_float()
+        self._cuda.cuEventElapsedTime(byref(milliseconds), begin, end)
+        return round(milliseconds.value * 1e6)
+
+    def copy_in(self, device: int, host: int, size: int, stream: int) -> None:
+        self._enter()
+        self._cuda.cuMemcpyHtoDAsync_v2(device, host, size, stream)
+
+    def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
+        self._enter()
+        self._cuda.cuMemcpyDtoHAsync_v2(host, device, size, stream)
+
+    def load_module(self, image: bytes) -> int:
+        self._enter()
+        module = c_void_p()
+        self._cuda.cuModuleLoadData(byref(module), image)
+        return _value(module)
+
+    def unload_module(self, module: int) -> None:
+        self._enter()
+        self._cuda.cuModuleUnload(module)
+
+    def function(self, module: int, name: str, shared_bytes: int) -> int:
+        self._enter()
+        function = c_void_p()
+        self._cuda.cuModuleGetFunction(byref(function), module, name.encode())
+        if shared_bytes > _STATIC_LIMIT:
+            self._cuda.cuFuncSetAttribute(function, _MAX_DYNAMIC_SHARED, shared_bytes)
+        # Otherwise the driver may put off bringing it onto the GPU until it is launched first.
+        self._cuda.cuFuncLoad(function)
+        return _value(function)
+
+    def launch(self, call: KernelCall, stream: int) -> None:
+        self._enter()
+        arguments = _arguments(call.arguments)
+        self._cuda.cuLaunchKernel(
+            call.function, *call.grid, *call.block, call.shared_bytes, stream, arguments, None
+        )
+
+    def graph(self, calls: Sequence[KernelCall], stream: int) -> int:
+        self._enter()
+        graph, executable = c_void_p(), c_void_p()
+        self._cuda.cuGraphCreate(byref(graph), 0)
+        nodes: list[int] = []
+        previous = c_void_p()
+        for call in calls:
+            node = c_void_p()
+            self._cuda.cuGraphAddKernelNode_v2(
+                byref(node), graph, byref(previous) if nodes else None, bool(nodes), byref(_node(call))
+            )
+            nodes.append(_value(node))
+            previous = node
+        self._cuda.cuGraphInstantiateWithFlags(byref(executable), graph, 0)
+        self._cuda.cuGraphUpload(executable, stream)
+        self._graphs[_value(executable)] = _value(graph), nodes
+        return _value(executable)
+
+    def change(self, graph: int, position: int, call: KernelCall) -> None:
+        self._enter()
+        node = self._graphs[graph][1][position]
+        self._cuda.cuGraphExecKernelNodeSetParams_v2(graph, node, byref(_node(call)))
+
+    def launch_graph(self, graph: int, stream: int) -> None:
+        self._enter()
+        self._cuda.cuGraphLaunch(graph, stream)
+
+    def free_graph(self, graph: int) -> None:
+        self._enter()
+        self._cuda.cuGraphExecDestroy(graph)
+        self._cuda.cuGraphDestroy(self._graphs.pop(graph)[0])
+
+    def close(self) -> None:
+        """Releasing the primary context takes all that is in it."""
+        self._graphs.clear()
+        self._cuda.cuCtxSetCurrent(None)
+        self._cuda.cuDevicePrimaryCtxRelease_v2(self._device)
+
+
+def _value(handle: c_void_p) -> int:
+    assert handle.value is not None
+    return handle.value
+
+
+def _arguments(addresses: Sequence[int]) -> Any:
+    """An array of pointers to the addresses; it keeps them alive."""
+    values = (c_ulonglong * len(addresses))(*addresses)
+    begin, size = ctypes.addressof(values), ctypes.sizeof(c_ulonglong)
+    pointers = (c_void_p * len(addresses))(*(begin + i * size for i in range(len(addresses))))
+    pointers.values = values  # type: ignore[attr-defined]
+    return pointers
+
+
+def _node(call: KernelCall) -> _Node:
+    dim3 = c_uint * 3
+    arguments = _arguments(call.arguments)
+    node = _Node(
+        call.function, dim3(*call.grid), dim3(*call.block), call.shared_bytes, arguments, None, None, None
+    )
+    node.keeps = arguments
+    return node

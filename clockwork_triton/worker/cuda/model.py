@@ -1,0 +1,92 @@
+"""A model on a GPU: its weights in pinned host memory, its code on the device, its programs bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from clockwork_triton.artifact import Manifest
+from clockwork_triton.worker.cuda.driver import CudaError, Driver
+from clockwork_triton.worker.cuda.memory import PinnedWeights
+from clockwork_triton.worker.cuda.program import DeviceProgram, Places
+from clockwork_triton.worker.device import Registered
+
+
+class GpuModel:
+    """`prepare` makes it; until it has ended there is nothing to run."""
+
+    def __init__(self, driver: Driver, manifest: Manifest, artifact: Path) -> None:
+        self.manifest = manifest
+        self.programs: dict[int, DeviceProgram] = {}
+        self._driver = driver
+        self._artifact = artifact
+        self._places = Places([0] * len(manifest.segments), 0, 0)
+        self._module: int | None = None
+        length = max((segment.file_offset + segment.bytes for segment in manifest.segments), default=0)
+        self._weights = PinnedWeights(driver, artifact / "weights.bin", length)
+
+    @property
+    def facts(self) -> Registered:
+        segments = tuple(segment.pages for segment in self.manifest.segments)
+        return Registered(segments, frozenset(self.programs))
+
+    def prepare(self, places: Places, stream: int, *, graphs: bool) -> Iterator[None]:
+        """Everything that serving needs, in pieces. Where it fails, nothing stays."""
+        self._places = places
+        try:
+            yield from self._weights.read()
+            self._module = self._driver.load_module((self._artifact / "kernels.cubin").read_bytes())
+            yield
+            functions: dict[str, int] = {}
+            for launches in self.manifest.launches.values():
+                for launch in launches:
+                    functions[launch.function] = self._driver.function(
+                        self._module, launch.function, launch.shared_bytes
+                    )
+                yield
+            for size, variant in self.manifest.variants.items():
+                self.programs[size] = DeviceProgram(
+                    self._driver,
+                    variant,
+                    self.manifest.slot(size),
+                    self.manifest.launches,
+                    functions,
+                    places,
+                    graph_stream=stream if graphs else None,
+                )
+                yield
+        except BaseException:
+            self.close()
+            raise
+
+    def copies(self, segments: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Device address, host address and size of the pieces of a LOAD; `segments`: where each begins."""
+        return [
+            (to + begin, address, size)
+            for segment, to in zip(self.manifest.segments, segments, strict=True)
+            for address, begin, size in self._weights.chunks(segment.file_offset, segment.bytes)
+        ]
+
+    def move_weights(self, segments: Sequence[int]) -> None:
+        """From now on the segments begin there. The model is not running."""
+        self._places.segments[:] = segments
+        for program in self.programs.values():
+            program.place("weight", self._places)
+
+    def use_slot(self, batch_size: int, address: int) -> DeviceProgram:
+        """The program, working in the I/O slot at this address."""
+        program = self.programs[batch_size]
+        self._places.io = address
+        program.place("io", self._places)
+        return program
+
+    def close(self) -> None:
+        with suppress(CudaError):
+            for program in self.programs.values():
+                program.close()
+            if self._module is not None:
+                self._driver.unload_module(self._module)
+            self._weights.close()
+        self.programs.clear()
+        self._module = None

@@ -1,0 +1,77 @@
+"""The streams and events of a worker's GPU, and waiting for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clockwork_triton.worker.cuda.driver import Driver
+
+# The copies of inputs and outputs are small and awaited; those of weights and the kernels give way to them.
+EXECUTION_PRIORITY = 0
+WEIGHTS_PRIORITY = 0
+INPUT_PRIORITY = 1
+OUTPUT_PRIORITY = 1
+
+# A wait sleeps until so long before it is expected to end, then looks again and again: the system wakes a
+# sleeper some tens of microseconds late.
+SPIN_NS = 150_000
+NAP_S = 20e-6
+
+
+@dataclass(frozen=True)
+class Streams:
+    execution: int
+    weights: int
+    inputs: int
+    outputs: int
+
+    @classmethod
+    def of(cls, driver: Driver) -> Streams:
+        return cls(
+            driver.stream(EXECUTION_PRIORITY),
+            driver.stream(WEIGHTS_PRIORITY),
+            driver.stream(INPUT_PRIORITY),
+            driver.stream(OUTPUT_PRIORITY),
+        )
+
+
+@dataclass(frozen=True)
+class Span:
+    """The events around a stage."""
+
+    begin: int
+    end: int
+
+    @classmethod
+    def of(cls, driver: Driver) -> Span:
+        return cls(driver.event(), driver.event())
+
+
+class Waiter:
+    """Waits for events by looking, so that no thread of the driver's stands between the GPU and us."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        clock: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._sleep = sleep
+
+    def wait(self, event: int, expected_ns: int = 0) -> int:
+        """Until the event has happened, which is expected to take so long; when that was seen. CudaError."""
+        if expected_ns > SPIN_NS:
+            self._sleep((expected_ns - SPIN_NS) / 1e9)
+        while not self._driver.happened(event):
+            # Lets other threads of the interpreter in; a longer wait than expected costs no core.
+            self._sleep(0 if expected_ns else NAP_S)
+        return self._clock()
+
+    def span(self, span: Span, expected_ns: int = 0) -> tuple[int, int]:
+        """Waits for the end; begin and end by our clock, as far apart as the GPU measured them."""
+        end_ns = self.wait(span.end, expected_ns)
+        return end_ns - self._driver.elapsed_ns(span.begin, span.end), end_ns

@@ -1,0 +1,171 @@
+"""GPU kernels from whatever wrote them to one cubin, and how each is launched.
+
+Templates write CUDA C (`schedules.cuda`); what no template knows is TIR, which TVM turns into CUDA C.
+Either way a kernel ends as device functions and their launches, with all extents known, so a worker needs
+no host code.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import tirx
+from tvm.tirx.build import codegen_build, split_host_device_mods
+
+from clockwork_triton.artifact.manifest import Launch
+from converters.request import ConversionError
+from converters.schedules.cuda.source import NAME, Source, source_of
+
+HEADERS = Path(__file__).parent / "schedules" / "cuda" / "device"
+MACHINE = "machine.cuh"
+TEMPLATES = ("elements.cuh", "rows.cuh", "product.cuh")
+AXES = {
+    f"{kind}Idx.{axis}": (kind, number) for kind in ("block", "thread") for number, axis in enumerate("xyz")
+}
+DYNAMIC_SHARED = "tirx.use_dyn_shared_memory"
+
+
+@dataclass(frozen=True)
+class DeviceCode:
+    """`cubin`: the code; `source`: what it was compiled from; `launches` by kernel."""
+
+    cubin: bytes
+    source: str
+    launches: Mapping[str, tuple[Launch, ...]]
+
+
+def build(functions: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> DeviceCode:
+    """Compiles the kernels. ConversionError if one cannot be."""
+    written = {name: source_of(func) for name, func in functions.items()}
+    lowered = _lower({name: func for name, func in functions.items() if written[name] is None}, target)
+    launches = dict(lowered.launches)
+    texts = [headers(), lowered.text]
+    for name, source in written.items():
+        if source is not None:
+            launches[name] = _launches(name, source)
+            texts.append(source.text.replace(NAME, name))
+    text = "\n".join(texts)
+    return DeviceCode(compile_source(text, str(target.attrs["arch"])), text, launches)
+
+
+def headers() -> str:
+    """What the templates' kernels build on, behind a line that says where an emulation may take its place."""
+    return "\n".join((HEADERS / name).read_text() for name in (MACHINE, *TEMPLATES))
+
+
+def _launches(name: str, source: Source) -> tuple[Launch, ...]:
+    return tuple(
+        Launch(name + start.suffix, start.grid, start.block, start.shared_bytes, start.arguments)
+        for start in source.starts
+    )
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    text: str
+    launches: Mapping[str, tuple[Launch, ...]]
+
+
+@tvm.ir.instrument.pass_instrument
+class _AfterSplit:
+    """Keeps the module as it is between the split into host and device code and the packing of arguments."""
+
+    def __init__(self) -> None:
+        self.module: Any = None
+
+    def run_after_pass(self, module: tvm.IRModule, info: Any) -> None:
+        if info.name == "tirx.SplitHostDevice":
+            self.module = module
+
+
+def _lower(functions: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> _Lowered:
+    """TIR to CUDA C by TVM's own passes."""
+    if not functions:
+        return _Lowered("", {})
+    module = tvm.IRModule({tvm.ir.GlobalVar(name): func for name, func in functions.items()})
+    module = tirx.transform.BindTarget(target)(module)
+    pipeline, _, finalize = tirx.get_tir_pipeline("s_tir")
+    split = _AfterSplit()
+    try:
+        with target, tvm.ir.transform.PassContext(instruments=[split]):
+            module = pipeline(module)
+        _, devices = split_host_device_mods(module)
+        texts = [codegen_build(finalize()(device), kind).inspect_source() for kind, device in devices.items()]
+    except Exception as error:  # whatever code generation stumbles upon
+        raise ConversionError(f"TVM cannot compile the model: {error}") from error
+    launches = {name: _calls(name, split.module[name]) for name in functions}
+    return _Lowered("\n".join(texts), launches)
+
+
+def _calls(name: str, host: tirx.PrimFunc) -> tuple[Launch, ...]:
+    """The launches that a kernel's host code makes, which is a plain sequence since all shapes are known."""
+    numbers: dict[str, int] = {buffer.name: number for number, buffer in enumerate(host.params)}
+    if len(numbers) != len(host.params):
+        raise ConversionError(f"two arguments of kernel {name} have one name")
+    launches = []
+    for statement in _statements(host.body):
+        if isinstance(statement, tirx.Evaluate):
+            launches.append(_launch(name, statement.value, numbers))
+        elif not isinstance(statement, tirx.DeclBuffer):
+            raise ConversionError(f"TVM computes a part of kernel {name} on the host")
+    return tuple(launches)
+
+
+def _statements(body: Any) -> list[Any]:
+    return list(body.seq) if isinstance(body, tirx.SeqStmt) else [body]
+
+
+def _launch(name: str, call: Any, numbers: Mapping[str, int]) -> Launch:
+    if call.op.name != "tirx.call_ffi_kernel":
+        raise ConversionError(f"TVM computes a part of kernel {name} on the host")
+    function, *rest = call.args
+    tags = [str(tag) for tag in call.attrs.launch_params]
+    values = rest[len(rest) - len(tags) :]
+    extents = {"block": [1, 1, 1], "thread": [1, 1, 1]}
+    shared = 0
+    for tag, value in zip(tags, values, strict=True):
+        if tag == DYNAMIC_SHARED:
+            shared = int(value)
+        else:
+            kind, axis = AXES[tag]
+            extents[kind][axis] = int(value)
+    arguments = [numbers[argument.args[0].name] for argument in rest[: len(rest) - len(tags)]]
+    grid, block = (tuple(extents[kind]) for kind in ("block", "thread"))
+    return Launch(str(function.value), _dim3(grid), _dim3(block), shared, tuple(arguments))
+
+
+def _dim3(values: tuple[int, ...]) -> tuple[int, int, int]:
+    x, y, z = values
+    return x, y, z
+
+
+def find_compiler() -> str | None:
+    """The path of nvcc, if there is one."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    return shutil.which("nvcc") or shutil.which("nvcc", path=str(Path(home) / "bin"))
+
+
+def compile_source(text: str, arch: str) -> bytes:
+    """CUDA C to a cubin for one architecture. ConversionError with the compiler's first complaint."""
+    compiler = find_compiler()
+    if compiler is None:
+        raise ConversionError("compiling for a GPU needs nvcc, of NVIDIA's CUDA toolkit, on the PATH")
+    if not re.fullmatch(r"sm_\d+[af]?", arch):
+        raise ConversionError(f"'{arch}' is not a GPU architecture such as sm_90")
+    with tempfile.TemporaryDirectory() as scratch:
+        source, cubin = Path(scratch) / "kernels.cu", Path(scratch) / "kernels.cubin"
+        source.write_text(text)
+        command = [compiler, "-cubin", f"-arch={arch}", "-std=c++17", "-O3", "-w", "-o", str(cubin)]
+        done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ConversionError(f"nvcc cannot compile the model: {done.stderr.strip()[:1500]}")
+        return cubin.read_bytes()

@@ -1,0 +1,110 @@
+"""Runs device code on the CPU: the source of an artifact's kernels, compiled with an emulated GPU around
+it."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clockwork_triton.artifact.manifest import Launch, Manifest
+from converters.device_code import HEADERS, MACHINE, find_compiler
+from converters.execute import numpy_dtype
+
+Array = np.ndarray[Any, Any]
+
+INCLUDE = Path(__file__).parent / "include"
+COMPILER = shutil.which("g++")
+needs_emulation = pytest.mark.skipif(COMPILER is None, reason="no g++ to compile the emulation of a GPU with")
+needs_nvcc = pytest.mark.skipif(find_compiler() is None, reason="no nvcc to compile device code with")
+
+POISON = 0xFF
+
+
+class Emulator:
+    """The functions of one source. `reverse`: threads run in the opposite order."""
+
+    def __init__(self, source: str, directory: Path, *, reverse: bool = False) -> None:
+        assert COMPILER is not None
+        machine = (HEADERS / MACHINE).read_text()
+        assert machine in source
+        text = source.replace(machine, '#include "emulation.h"\n')
+        emulation = (INCLUDE / "emulation.h").read_text()
+        digest = hashlib.sha256((emulation + text).encode()).hexdigest()[:16]
+        written, library = directory / f"{digest}.cpp", directory / f"{digest}.so"
+        if not library.exists():
+            written.write_text(text)
+            flags = ["-O1", "-std=c++17", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", f"-I{INCLUDE}"]
+            command = [COMPILER, *flags, "-o", str(library), str(written)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[:4000]
+        self._library = ctypes.CDLL(str(library))
+        self._reverse = reverse
+
+    def launch(self, launch: Launch, addresses: Sequence[int]) -> None:
+        """Runs all threads of a launch; `addresses` are its arguments."""
+        function = ctypes.cast(getattr(self._library, launch.function), ctypes.c_void_p)
+        arguments = (ctypes.c_void_p * 32)(*addresses)
+        dim3 = ctypes.c_uint * 3
+        self._library.emulate(
+            function,
+            arguments,
+            dim3(*launch.grid),
+            dim3(*launch.block),
+            launch.shared_bytes,
+            int(self._reverse),
+        )
+
+
+class EmulatedArtifact:
+    """An artifact for a GPU, run on arrays. What nothing has written yet is NaN."""
+
+    def __init__(self, directory: Path, *, reverse: bool = False) -> None:
+        self.manifest = Manifest.read(directory)
+        self._emulator = Emulator((directory / "kernels.cu").read_text(), directory, reverse=reverse)
+        data = np.frombuffer((directory / "weights.bin").read_bytes(), np.uint8)
+        self._segments = []
+        for segment in self.manifest.segments:
+            memory = _memory(segment.bytes)
+            memory[: segment.bytes] = data[segment.file_offset : segment.file_offset + segment.bytes]
+            self._segments.append(memory)
+
+    def run(self, batch_size: int, inputs: Sequence[Array]) -> list[Array]:
+        manifest = self.manifest
+        variant = manifest.variants[batch_size]
+        ins = [_memory(array.nbytes) for array in inputs]
+        for memory, array in zip(ins, inputs, strict=True):
+            memory[: array.nbytes] = np.frombuffer(array.tobytes(), np.uint8)
+        outs = [_memory(tensor.row_bytes * batch_size) for tensor in manifest.outputs]
+        spaces = {
+            "weight": self._segments,
+            "workspace": [_memory(variant.workspace_bytes)],
+            "input": ins,
+            "output": outs,
+        }
+        addresses = [
+            spaces[tensor.space][tensor.index].ctypes.data + tensor.offset for tensor in variant.tensors
+        ]
+        for step in variant.steps:
+            for launch in manifest.launches[step.kernel]:
+                self._emulator.launch(launch, [addresses[step.args[i]] for i in launch.args])
+        results = []
+        for memory, tensor in zip(outs, manifest.outputs, strict=True):
+            shape = (batch_size, *tensor.shape) if manifest.max_batch_size else tensor.shape
+            size = tensor.row_bytes * batch_size
+            results.append(memory[:size].view(numpy_dtype(tensor.dtype)).reshape(shape).copy())
+        return results
+
+
+def _memory(size: int) -> Array:
+    """Poisoned bytes that begin at a multiple of 256, as device memory does."""
+    memory = np.full(size + 256, POISON, np.uint8)
+    begin = -memory.ctypes.data % 256
+    return memory[begin : begin + size]

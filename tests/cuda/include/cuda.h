@@ -1,0 +1,1 @@
+// Nothing of the toolkit is needed where device code is emulated.

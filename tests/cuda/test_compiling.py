@@ -1,0 +1,89 @@
+"""Whole networks to device code, where nvcc is; the code itself runs on an emulated GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from benchmarks.architectures import NAMES, build
+from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.pages import PAGE_BYTES
+from converters.convert import convert
+from converters.crosscheck import difference
+from converters.device_code import compile_source
+from converters.request import ConversionError, ConversionRequest
+from converters.samples import Sampler
+from tests.converters.models import saved, small_convnet
+from tests.cuda.emulator import EmulatedArtifact, needs_emulation, needs_nvcc
+
+ARCHITECTURES = ("sm_80", "sm_90")
+LIMITS = {"fp32": 1e-4, "tf32": 2e-2, "fp16": 2e-2}
+CUBIN = b"\x7fELF"
+
+
+def _convert(path: Path, directory: Path, arch: str, sizes: tuple[int, ...], precision: str) -> Manifest:
+    directory.mkdir()
+    request = ConversionRequest(
+        path, "model", max(sizes), sizes, target="cuda", arch=arch, precision=precision
+    )
+    return convert(request, directory, {}, lambda progress: None)
+
+
+def _error(path: Path, directory: Path, size: int) -> float:
+    """The largest difference from ONNX Runtime, relative to the output's largest magnitude."""
+    artifact = EmulatedArtifact(directory)
+    inputs = Sampler(artifact.manifest, {}, (0, 2)).inputs(size)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    feeds = {tensor.name: x for tensor, x in zip(artifact.manifest.inputs, inputs, strict=True)}
+    expected = session.run([tensor.name for tensor in artifact.manifest.outputs], feeds)
+    actual = artifact.run(size, inputs)
+    return max(difference(np.asarray(want), have) for want, have in zip(expected, actual, strict=True))
+
+
+@needs_nvcc
+@needs_emulation
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_small_network_becomes_an_artifact_for_a_gpu(tmp_path: Path, arch: str) -> None:
+    path = saved(small_convnet(), tmp_path)
+    manifest = _convert(path, tmp_path / "artifact", arch, (1, 4), "tf32")
+    assert (tmp_path / "artifact" / "kernels.cubin").read_bytes().startswith(CUBIN)
+    assert not (tmp_path / "artifact" / "kernels.so").exists()
+    assert (manifest.gpu_arch, manifest.cpu_features) == (arch, ())
+    assert manifest.page_bytes == PAGE_BYTES["cuda"]
+    assert Manifest.read(tmp_path / "artifact") == manifest
+    for size in (1, 4):
+        assert _error(path, tmp_path / "artifact", size) < LIMITS["tf32"]
+
+
+@needs_nvcc
+@needs_emulation
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_an_architecture_compiles_and_computes_what_it_should(tmp_path: Path, name: str, arch: str) -> None:
+    """In exact FP32, so that what differs is wrong."""
+    onnx.save(build(name), tmp_path / "model.onnx")
+    _convert(tmp_path / "model.onnx", tmp_path / "artifact", arch, (1,), "fp32")
+    assert _error(tmp_path / "model.onnx", tmp_path / "artifact", 1) < LIMITS["fp32"]
+
+
+@needs_nvcc
+def test_what_the_compiler_says_is_passed_on() -> None:
+    with pytest.raises(ConversionError, match='identifier "nonsense" is undefined'):
+        compile_source("__global__ void f() { nonsense(); }", "sm_90")
+
+
+def test_an_architecture_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("converters.device_code.find_compiler", lambda: "nvcc")
+    with pytest.raises(ConversionError, match="'native --help' is not a GPU architecture"):
+        compile_source("", "native --help")
+
+
+def test_without_nvcc_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("converters.device_code.find_compiler", lambda: None)
+    with pytest.raises(ConversionError, match="needs nvcc"):
+        compile_source("", "sm_90")

@@ -1,0 +1,244 @@
+// A driver library without a GPU, for the calls that the worker makes: device memory is host memory, everything
+// happens at once, and a kernel is a function of this file. Compiled against the toolkit's cuda.h where that is
+// there, so that a call made with wrong arguments does not compile, and against nothing where it is not.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cuda.h>
+
+// The newer of the two, which later headers put in its place, is not in drivers of CUDA 12.
+#undef cuEventElapsedTime
+CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent begin, CUevent end);
+
+#define NODES 64
+
+static const char* trouble;
+static CUresult error = CUDA_SUCCESS;
+static int live_allocations, live_pins, live_modules, live_graphs, uploads, contexts;
+static size_t shared_limit;
+
+// What the next call of `name` returns.
+void fake_fail(const char* name, int status) {
+  trouble = name;
+  error = (CUresult)status;
+}
+int fake_live(int which) {
+  const int counts[] = {live_allocations, live_pins, live_modules, live_graphs, uploads, contexts};
+  return counts[which];
+}
+size_t fake_shared_limit(void) { return shared_limit; }
+
+static CUresult enter(const char* name) {
+  if (trouble == NULL || strcmp(trouble, name) != 0) return CUDA_SUCCESS;
+  trouble = NULL;
+  return error;
+}
+#define ENTER do { CUresult status = enter(__func__); if (status != CUDA_SUCCESS) return status; } while (0)
+
+struct CUevent_st { double time; };
+struct CUstream_st { unsigned flags; int priority; };
+struct CUfunc_st { void (*run)(void**, unsigned threads); };
+struct node { CUDA_KERNEL_NODE_PARAMS params; void* arguments[8]; unsigned long long values[8]; };
+struct CUgraph_st { int count; struct node nodes[NODES]; };
+static double clock_ms;
+
+// out[i] = in[i] + by[0] for every thread.
+static void add(void** arguments, unsigned threads) {
+  const float* in = *(const float**)arguments[0];
+  const float* by = *(const float**)arguments[1];
+  float* out = *(float**)arguments[2];
+  for (unsigned i = 0; i < threads; ++i) out[i] = in[i] + by[0];
+}
+static struct CUfunc_st add_function = {add};
+
+CUresult CUDAAPI cuInit(unsigned flags) { ENTER; return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
+CUresult CUDAAPI cuGetErrorString(CUresult status, const char** text) {
+  *text = status == CUDA_ERROR_OUT_OF_MEMORY ? "out of memory" : "some error";
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuDeviceGetCount(int* count) { ENTER; *count = 2; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuDeviceGet(CUdevice* device, int ordinal) { ENTER; *device = 10 + ordinal; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuDeviceGetName(char* name, int length, CUdevice device) {
+  ENTER;
+  snprintf(name, length, "NVIDIA Fake %d", device);
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
+  ENTER;
+  switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 7; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 1; return CUDA_SUCCESS;
+    default: return CUDA_ERROR_INVALID_VALUE;
+  }
+}
+CUresult CUDAAPI cuDeviceTotalMem(size_t* size, CUdevice device) { ENTER; *size = 1ull << 33; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuDeviceGetPCIBusId(char* bus, int length, CUdevice device) {
+  ENTER;
+  snprintf(bus, length, "0000:0%d:00.0", device - 10);
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
+  ENTER;
+  for (int i = 0; i < 16; ++i) uuid->bytes[i] = (char)(16 * i + i);
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
+  ENTER;
+  ++contexts;
+  *context = (CUcontext)(size_t)device;
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuDevicePrimaryCtxRelease(CUdevice device) { ENTER; --contexts; return CUDA_SUCCESS; }
+static __thread CUcontext here;
+CUresult CUDAAPI cuCtxSetCurrent(CUcontext context) { ENTER; here = context; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+  ENTER;
+  *least = 0;
+  *greatest = -1;
+  return here ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+CUresult CUDAAPI cuMemGetInfo(size_t* available, size_t* total) {
+  ENTER;
+  *total = 1ull << 33;
+  *available = *total - live_allocations;
+  return here ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+CUresult CUDAAPI cuMemAlloc(CUdeviceptr* address, size_t size) {
+  ENTER;
+  if (!here) return CUDA_ERROR_INVALID_CONTEXT;
+  *address = (CUdeviceptr)(size_t)aligned_alloc(256, (size + 255) / 256 * 256);
+  ++live_allocations;
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
+  ENTER;
+  free((void*)(size_t)address);
+  --live_allocations;
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuMemHostRegister(void* address, size_t size, unsigned flags) {
+  ENTER;
+  ++live_pins;
+  return flags == CU_MEMHOSTREGISTER_PORTABLE ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+CUresult CUDAAPI cuMemHostUnregister(void* address) { ENTER; --live_pins; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuStreamCreateWithPriority(CUstream* stream, unsigned flags, int priority) {
+  ENTER;
+  *stream = malloc(sizeof(struct CUstream_st));
+  (*stream)->flags = flags;
+  (*stream)->priority = priority;
+  return flags == CU_STREAM_NON_BLOCKING ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+int fake_priority(CUstream stream) { return stream->priority; }
+CUresult CUDAAPI cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
+  ENTER;
+  return stream && event && flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+CUresult CUDAAPI cuEventCreate(CUevent* event, unsigned flags) {
+  ENTER;
+  *event = calloc(1, sizeof(struct CUevent_st));
+  return flags & CU_EVENT_DISABLE_TIMING ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) { ENTER; event->time = ++clock_ms; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuEventQuery(CUevent event) { ENTER; return event->time ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY; }
+CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent begin, CUevent end) {
+  ENTER;
+  *milliseconds = (float)(end->time - begin->time);
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, size_t size, CUstream stream) {
+  ENTER;
+  memcpy((void*)(size_t)to, from, size);
+  return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+CUresult CUDAAPI cuMemcpyDtoHAsync(void* to, CUdeviceptr from, size_t size, CUstream stream) {
+  ENTER;
+  memcpy(to, (void*)(size_t)from, size);
+  return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+CUresult CUDAAPI cuModuleLoadData(CUmodule* module, const void* image) {
+  ENTER;
+  if (memcmp(image, "\177ELF", 4)) return CUDA_ERROR_INVALID_IMAGE;
+  ++live_modules;
+  *module = (CUmodule)1;
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuModuleUnload(CUmodule module) { ENTER; --live_modules; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
+  ENTER;
+  *function = &add_function;
+  return strcmp(name, "add") ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
+  ENTER;
+  if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) return CUDA_ERROR_INVALID_VALUE;
+  shared_limit = value;
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuFuncLoad(CUfunction function) { ENTER; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                                unsigned bz, unsigned shared, CUstream stream, void** arguments, void** extra) {
+  ENTER;
+  if (!stream || extra) return CUDA_ERROR_INVALID_VALUE;
+  function->run(arguments, gx * gy * gz * bx * by * bz);
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuGraphCreate(CUgraph* graph, unsigned flags) {
+  ENTER;
+  *graph = calloc(1, sizeof(struct CUgraph_st));
+  ++live_graphs;
+  return CUDA_SUCCESS;
+}
+static void keep(struct node* node, const CUDA_KERNEL_NODE_PARAMS* params) {
+  node->params = *params;
+  for (int i = 0; i < 3; ++i) {
+    node->values[i] = *(unsigned long long*)params->kernelParams[i];
+    node->arguments[i] = &node->values[i];
+  }
+}
+CUresult CUDAAPI cuGraphAddKernelNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* before, size_t count,
+                                      const CUDA_KERNEL_NODE_PARAMS* params) {
+  ENTER;
+  struct node* previous = graph->count ? &graph->nodes[graph->count - 1] : NULL;
+  if (count != (previous != NULL) || (count && *before != (CUgraphNode)previous)) return CUDA_ERROR_INVALID_VALUE;
+  if (params->kern || params->ctx || params->extra) return CUDA_ERROR_INVALID_VALUE;
+  struct node* added = &graph->nodes[graph->count++];
+  keep(added, params);
+  *node = (CUgraphNode)added;
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuGraphInstantiateWithFlags(CUgraphExec* executable, CUgraph graph, unsigned long long flags) {
+  ENTER;
+  *executable = (CUgraphExec)graph;
+  return flags ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuGraphUpload(CUgraphExec executable, CUstream stream) {
+  ENTER;
+  ++uploads;
+  return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+CUresult CUDAAPI cuGraphExecKernelNodeSetParams(CUgraphExec executable, CUgraphNode node,
+                                                const CUDA_KERNEL_NODE_PARAMS* params) {
+  ENTER;
+  keep((struct node*)node, params);
+  return CUDA_SUCCESS;
+}
+CUresult CUDAAPI cuGraphLaunch(CUgraphExec executable, CUstream stream) {
+  ENTER;
+  CUgraph graph = (CUgraph)executable;
+  for (int i = 0; i < graph->count; ++i) {
+    const CUDA_KERNEL_NODE_PARAMS* p = &graph->nodes[i].params;
+    p->func->run(graph->nodes[i].arguments,
+                 p->gridDimX * p->gridDimY * p->gridDimZ * p->blockDimX * p->blockDimY * p->blockDimZ);
+  }
+  return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+CUresult CUDAAPI cuGraphExecDestroy(CUgraphExec executable) { ENTER; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuGraphDestroy(CUgraph graph) {
+  ENTER;
+  free(graph);
+  --live_graphs;
+  return CUDA_SUCCESS;
+}
