@@ -134,8 +134,8 @@ FIELDS: Mapping[str, Effect] = {
     "model_metrics": _no_effect("histograms have the server's own buckets"),
 }
 
-# `slo_ms` is ours; the rest is what Triton's ONNX Runtime backend reads.
-USED_PARAMETERS = frozenset({"slo_ms"})
+# `slo_ms` and `precision` are ours; the rest is what Triton's ONNX Runtime backend reads.
+USED_PARAMETERS = frozenset({"slo_ms", "precision"})
 
 
 def notices(config: Any) -> tuple[str, ...]:
