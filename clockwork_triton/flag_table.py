@@ -236,6 +236,12 @@ SCHEDULING: tuple[Flag, ...] = (
         shown="~/.cache/clockwork-triton",
     ),
     Flag(
+        "fallback",
+        boolean,
+        True,
+        "run models that cannot be compiled on ONNX Runtime, where it is installed ([onnxruntime])",
+    ),
+    Flag(
         "frontends",
         front_ends,
         0,

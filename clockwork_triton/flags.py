@@ -25,6 +25,7 @@ class ServeOptions:
     model_control_mode: str
     load_model: tuple[str, ...]
     repository_poll_secs: float
+    fallback: bool
     exit_on_error: bool
     strict_readiness: bool
     disable_auto_complete_config: bool

@@ -7,6 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc.model_config_pb2 import DataType
 
 from clockwork_triton.artifact import Distribution, Manifest, Profile
 from clockwork_triton.artifact.signature import Signature
@@ -25,7 +28,8 @@ log = logging.getLogger(__name__)
 
 
 class ArtifactLoader:
-    """The ModelLoader of the real server. `progress` is told every step of every conversion."""
+    """The ModelLoader of the real server. `progress` is told every step of every conversion. `fallback`: what
+    cannot be compiled may run on a host runtime; what holds strings may anyway."""
 
     def __init__(
         self,
@@ -33,7 +37,10 @@ class ArtifactLoader:
         engine: Engine,
         progress: Callable[[Progress], None],
         devices: Sequence[str] = ("cpu:0",),
+        *,
+        fallback: bool = False,
     ) -> None:
+        self._fallback = fallback
         self._pool = pool
         self._engine = engine
         self._devices = devices
@@ -52,7 +59,8 @@ class ArtifactLoader:
         self._begun[source.name, source.version] = time.monotonic()
         try:
             request = placed_request(conversion_request(source), place(source, self._devices))
-            return await self._pool.convert(request, self._progress)
+            fallback = self._fallback or _holds_texts(source.config)
+            return await self._pool.convert(request, self._progress, fallback=fallback)
         except ConversionError as error:
             raise ServerError(Code.INVALID_ARG, str(error)) from error
 
@@ -88,6 +96,8 @@ class ArtifactLoader:
             manifest.pages * manifest.page_bytes,
             manifest.workspace_bytes,
             artifact,
+            manifest.runtime,
+            manifest.reason,
         )
 
     async def retire(self, model_id: int) -> None:
@@ -111,16 +121,22 @@ class ArtifactLoader:
 
 def conversion_request(source: ModelSource) -> ConversionRequest:
     """What the converters are asked for a version as configured."""
-    config = source.config
+    config, sequence = source.config, source.sequence
     return ConversionRequest(
         onnx=source.onnx,
         name=source.name,
         max_batch_size=config.max_batch_size,
         batch_sizes=batch_sizes_for(config.max_batch_size),
         shapes=source.shapes,
-        inputs=tuple(tensor.name for tensor in config.input),
-        outputs=tuple(tensor.name for tensor in config.output),
+        inputs=(*(tensor.name for tensor in config.input), *(sequence.inputs if sequence else ())),
+        outputs=(*(tensor.name for tensor in config.output), *(sequence.outputs if sequence else ())),
         precision=precision(config),
+    )
+
+
+def _holds_texts(config: Any) -> bool:
+    return any(
+        tensor.data_type == DataType.Value("TYPE_STRING") for tensor in (*config.input, *config.output)
     )
 
 

@@ -73,7 +73,9 @@ class Server:
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
-        self._loader = ArtifactLoader(self._pool, self._engine, self._bars, options.device)
+        self._loader = ArtifactLoader(
+            self._pool, self._engine, self._bars, options.device, fallback=options.fallback
+        )
         self._repository = Repository(
             options.model_repository,
             self._loader,
@@ -84,6 +86,7 @@ class Server:
                 auto_complete=not options.disable_auto_complete_config,
                 default_max_batch_size=options.default_max_batch_size,
                 gpus=options.gpus,
+                fallback=options.fallback,
             ),
             poll_interval_s=options.repository_poll_secs,
             loads_at_once=options.model_load_thread_count,

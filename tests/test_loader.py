@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,11 @@ class FakeEngine:
 @dataclass
 class FakePool:
     found: Path
+    fallbacks: list[bool] = field(default_factory=list)
 
-    async def convert(self, request: ConversionRequest, progress: object) -> Path:
+    async def convert(self, request: ConversionRequest, progress: object, *, fallback: bool) -> Path:
         assert request.target == "cpu"
+        self.fallbacks.append(fallback)
         return self.found
 
 
@@ -95,3 +97,16 @@ def test_a_cache_that_cannot_be_written_still_serves(
         assert load(engine, artifact).load_ns == LOAD_NS
     assert engine.scheduled[1]["toy"].load_ns == LOAD_NS
     assert f"the profile is not kept: cannot write to {artifact}: Read-only file system" in caplog.text
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_texts_may_always_run_without_compiling_the_rest_where_it_is_allowed(
+    tmp_path: Path, fallback: bool
+) -> None:
+    pool = FakePool(tmp_path)
+    loader = ArtifactLoader(pool, FakeEngine(), lambda _: None, fallback=fallback)  # type: ignore[arg-type]
+    for kind in ("TYPE_FP32", "TYPE_STRING"):
+        config = ModelConfig(max_batch_size=4)
+        config.input.add(name="X", data_type=kind)
+        asyncio.run(loader.convert(ModelSource("m", 1, tmp_path, config, {})))
+    assert pool.fallbacks == [fallback, True]

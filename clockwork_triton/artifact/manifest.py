@@ -10,6 +10,10 @@ An artifact is a directory:
 
 A variant (one batch size) is a list of steps, each a kernel of `kernels.so` applied to tensors whose
 places were all decided at conversion. So a worker allocates nothing and decides nothing.
+
+What cannot be compiled is kept as it is: such an artifact holds `model.onnx` in place of kernels and weights,
+`runtime` names the host runtime that runs it, and its variants have no steps. Dimensions of its tensors may
+be -1: each request brings its own.
 """
 
 from __future__ import annotations
@@ -25,6 +29,12 @@ from clockwork_triton.datatypes import TensorSpec
 
 FORMAT = 1
 ALIGNMENT = 64
+
+COMPILED = "tvm"
+"""The runtime of an artifact that has kernels."""
+
+MODEL_FILENAME = "model.onnx"
+"""The file of an artifact that is not compiled."""
 
 Space = Literal["weight", "workspace", "input", "output"]
 
@@ -118,10 +128,20 @@ class Manifest:
     """What determined the artifact: hash of the ONNX bytes, options, versions."""
     cpu_features: tuple[str, ...] = ()
     """The instruction sets that the kernels may use, as /proc/cpuinfo names them."""
+    runtime: str = COMPILED
+    """"tvm", or the host runtime that runs `model.onnx`."""
+    reason: str = ""
+    """Why the model is not compiled; empty where it is."""
+    filler: str = "0"
+    """What every element of a test input is: a text that reads as a number, for tensors that hold numbers."""
     gpu_arch: str = ""
     """The architecture that kernels.cubin is made for, such as sm_90; empty where there is none."""
     launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)
     """On a GPU, what running a kernel means, by its name."""
+
+    @property
+    def compiled(self) -> bool:
+        return self.runtime == COMPILED
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:

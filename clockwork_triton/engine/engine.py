@@ -318,12 +318,14 @@ class Engine:
 
     def _answer(self, command: AnswerRequest) -> None:
         waiting = self._waiting.pop(command.request_id)
-        self._journal.request(waiting.call, command, waiting.answer, self._manifests)
+        answer = waiting.answer
+        measured = None if isinstance(answer, ServerError) else answer
+        self._journal.request(waiting.call, command, measured, self._manifests)
         if command.outcome is not Outcome.OK:
             self._tell(waiting, _failure(command))
             return
-        assert waiting.answer is not None
-        self._tell(waiting, waiting.answer)
+        assert answer is not None
+        self._tell(waiting, answer)
 
     def _tell(self, waiting: Waiting, outcome: InferenceAnswer | ServerError) -> None:
         if waiting.done is not None:

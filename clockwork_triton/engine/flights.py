@@ -7,22 +7,25 @@ from dataclasses import dataclass, field
 
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Status
+from clockwork_triton.engine.host_io import read_answers, write_calls
 from clockwork_triton.engine.worker_process import WorkerProcess
-from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments, as_bytes
 from clockwork_triton.transport.messages import Part
 
 SHORT_NS = 100_000
 
 
 class Waiting:
-    """A call that is not answered yet. `done` is None once nobody waits for it."""
+    """A call that is not answered yet. `done` is None once nobody waits for it. `answer`, once its action is
+    back: or why there is none, although the action went well."""
 
     __slots__ = ("answer", "call", "done")
 
     def __init__(self, call: InferenceCall, done: Done) -> None:
         self.call = call
         self.done: Done | None = done
-        self.answer: InferenceAnswer | None = None
+        self.answer: InferenceAnswer | ServerError | None = None
 
 
 @dataclass(slots=True)
@@ -66,7 +69,10 @@ class Flights:
                 if call.block is not None:
                     parts.append(Part(*call.block, row, call.rows))
                 row += call.rows
-            worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
+            if manifest.compiled:
+                worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
+            else:
+                write_calls(worker.region.slot(flight.slot), manifest, action.batch_size, calls)
             flight.laid_ns = self._clock()
         self._flights[action.action_id] = flight
         self.short += flight.short
@@ -102,19 +108,27 @@ class Flights:
     ) -> None:
         begin = self._clock()
         action, region = flight.action, flight.worker.region
-        layout = manifest.slot(action.batch_size)
         moments = Moments(flight.decided_ns, flight.sent_ns, result.begin_ns, result.end_ns, received_ns)
         input_ns = flight.laid_ns - flight.decided_ns
         infer_ns = result.end_ns - result.begin_ns
+        layout = manifest.slot(action.batch_size) if manifest.compiled else None
+        records = () if layout is not None or not flight.row_of else read_answers(region.slot(flight.slot))
         leads = True
-        for request_id, row in flight.row_of.items():
+        for place, (request_id, row) in enumerate(flight.row_of.items()):
             asking = waiting.get(request_id)
             if asking is None:
                 continue
-            call = asking.call
+            call, shapes = asking.call, None
             outputs: tuple[bytes, ...] = ()
-            if call.block is None:
-                outputs = region.read_outputs(flight.slot, manifest, layout, row, call.rows)
+            if layout is not None:
+                if call.block is None:
+                    outputs = region.read_outputs(flight.slot, manifest, layout, row, call.rows)
+            elif isinstance(record := records[place], str):
+                asking.answer = ServerError(Code.INTERNAL, f"{manifest.runtime}: {record}")
+                continue
+            else:
+                outputs = tuple(as_bytes(tensor.data) for tensor in record)
+                shapes = tuple(tensor.shape for tensor in record)
             asking.answer = InferenceAnswer(
                 outputs,
                 action.action_id,
@@ -124,6 +138,7 @@ class Flights:
                 infer_ns,
                 self._clock() - begin,
                 moments,
+                shapes,
                 leads and asking.done is not None,
             )
             leads = leads and asking.done is None

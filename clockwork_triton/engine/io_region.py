@@ -37,6 +37,11 @@ class IoRegion:
         assert slot not in self._free
         self._free.append(slot)
 
+    def slot(self, slot: int) -> memoryview:
+        """The bytes of a slot, for as long as it is taken."""
+        begin = slot * self.slot_bytes
+        return self._view[begin : begin + self.slot_bytes]
+
     def write_inputs(
         self, slot: int, manifest: Manifest, batch_size: int, calls: Sequence[InferenceCall]
     ) -> None:

@@ -128,7 +128,7 @@ class RemoteEngine:
             answer.infer_ns,
             answer.output_ns,
             Moments(*answer.moments),
-            answer.leads,
+            leads=answer.leads,
         )
 
     def _leave(self) -> None:

@@ -108,7 +108,7 @@ class Session:
             message.arrival_ns,
             message.deadline_ns or None,
             message.priority,
-            Block(self.number, message.place),
+            block=Block(self.number, message.place),
         )
         self._calls[number] = self._engine.submit(call, partial(self._answered, number))
 

@@ -17,7 +17,12 @@ from clockwork_triton.repository.model import IndexEntry, ServedModel
 
 
 def write_table(ready: Mapping[tuple[str, str], ServedModel]) -> bytes:
-    """`ready`: by name and version as clients write it, "" for the one that serves those who name none."""
+    """`ready`: by name and version as clients write it, "" for the one that serves those who name none.
+
+    Models that are not compiled are left out: their tensors have no places known beforehand, so the
+    controller's process answers for them.
+    """
+    ready = {key: model for key, model in ready.items() if model.runtime == "tvm"}
     models = {model.model_id: model for model in ready.values()}
     plain = {
         number: (replace(model, config=None), model.config.SerializeToString())

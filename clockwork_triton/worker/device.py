@@ -62,11 +62,14 @@ class Device(Protocol):
     """What profiles are kept by: safe in a file name."""
     overlaps: bool
     """Whether a LOAD runs beside an INFER without slowing it."""
-    lost: bool
-    """Whether it is of no more use to this process, whatever it is asked."""
     pages: int
     page_bytes: int
     workspace_bytes: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is of no more use to this process, whatever it is asked."""
+        ...
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         """Prepares a model, in pieces of a few milliseconds; between them, actions may run.

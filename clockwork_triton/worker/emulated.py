@@ -40,6 +40,8 @@ class EmulatedDevice:
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
+        if not manifest.compiled:
+            raise UnsuitableModel(f"it runs on {manifest.runtime}, of which there is nothing to emulate")
         check_fit(
             manifest,
             page_bytes=self.page_bytes,

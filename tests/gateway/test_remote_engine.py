@@ -81,7 +81,9 @@ def test_answers_bring_the_outputs_and_free_the_block(bench: Bench) -> None:
     (call,) = bench.end_turn().calls
     bench.write(call.place, 2, b"11112222")
     bench.engine.answered([answer(number, leads=True, queue_ns=6)])
-    assert bench.outcomes == [InferenceAnswer((b"11112222",), 5, 8, 6, 0, 0, 0, Moments(1, 2, 3, 4, 5), True)]
+    assert bench.outcomes == [
+        InferenceAnswer((b"11112222",), 5, 8, 6, 0, 0, 0, Moments(1, 2, 3, 4, 5), leads=True)
+    ]
     assert bench.arena.take(1024) == call.place
 
 

@@ -13,7 +13,7 @@ LATENCIES = LatencyOptions(summaries=True, histograms=True)
 
 
 def answer(leads: bool) -> InferenceAnswer:
-    return InferenceAnswer((), 1, 4, 5, 1, 10, 2, Moments(0, 0, 0, 0, 0), leads)
+    return InferenceAnswer((), 1, 4, 5, 1, 10, 2, Moments(0, 0, 0, 0, 0), leads=leads)
 
 
 def test_counts_of_several_front_ends_add_up() -> None:

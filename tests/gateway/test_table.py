@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from clockwork_triton.errors import Code, NotHere
@@ -34,3 +36,10 @@ def test_what_is_not_there_may_be_elsewhere(name: str, version: str) -> None:
     with pytest.raises(NotHere) as missing:
         table.lookup(name, version)
     assert missing.value.code is Code.NOT_FOUND
+
+
+def test_models_that_are_not_compiled_are_elsewhere() -> None:
+    table = ModelTable()
+    table.read(write_table({("simple", ""): replace(simple(), runtime="onnxruntime")}))
+    with pytest.raises(NotHere):
+        table.lookup("simple", "")

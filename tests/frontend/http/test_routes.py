@@ -152,7 +152,7 @@ def test_loading_and_unloading() -> None:
     ask("POST", "/v2/repository/models/b/load", {"parameters": parameters}, bench)
     assert control.loads == [("a", None, {}), ("b", "{}", {"1/model.onnx": b"\x00onnx"})]
     ask("POST", "/v2/repository/models/a/unload", {"parameters": {"unload_dependents": True}}, bench)
-    assert control.unloads == ["a"]
+    assert control.unloads == ["a with what it is made of"]
     assert ask("POST", "/v2/repository/models/broken/load", bench=bench).error == (
         500,
         "failed to load 'broken', failed to poll from model repository",
