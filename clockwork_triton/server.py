@@ -18,7 +18,7 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
-from clockwork_triton.devices import default_memory, slot_bytes
+from clockwork_triton.devices import default_memory, slot_bytes, worker_cores
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
@@ -39,6 +39,7 @@ from clockwork_triton.gateway.hub import Hub, HubOptions
 from clockwork_triton.gateway.report import Report, take
 from clockwork_triton.gateway.shared_state import SharedState
 from clockwork_triton.loader import ArtifactLoader
+from clockwork_triton.nvml import Nvml
 from clockwork_triton.ports import Ports
 from clockwork_triton.reports import log_change, log_notice, model_row
 from clockwork_triton.repository.plan import ConfigOptions
@@ -111,7 +112,7 @@ class Server:
             ),
         )
         self._ports = Ports(options, self._plane, ServerIdentity(options.id, __version__))
-        self._exposition = Metrics(self._plane, self._gauges)
+        self._exposition = Metrics(self._plane, self._gauges, nvml=Nvml.open())
         self._metrics = MetricsServer(self._render)
         self._reports: Sequence[Report] = ()
         self._hub = self._make_hub(arena_fds) if arena_fds else None
@@ -256,7 +257,7 @@ def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tu
             options.device_memory or default_memory(device),
             WORKSPACE_BYTES,
             slot_bytes=slot_bytes(device),
-            cores=cores_for(index, len(devices)),
+            cores=cores_for(index, len(devices), max(map(worker_cores, devices))),
             arena_fds=arena_fds,
             busy_poll_us=options.busy_poll_us,
         )

@@ -100,6 +100,8 @@ class Engine:
     async def stop(self) -> None:
         """Ends the workers. Whoever still waits for something is told UNAVAILABLE, or that it is done."""
         await self._fleet.stop()
+        # Who is told may have others in mind, who waited for him.
+        self._stopped = True
         for timer in (self._wake, self._held):
             if timer is not None:
                 timer.cancel()
@@ -112,7 +114,6 @@ class Engine:
         for gone in self._gone.values():
             if not gone.done():
                 gone.set_result(None)
-        self._stopped = True
         self._journal.close()
 
     def device_kinds(self, workers: Collection[int] | None = None) -> Sequence[str]:
@@ -151,6 +152,9 @@ class Engine:
         """See InferenceEngine. What comes in one turn of the event loop is told the controller at its end, in
         one piece, so that it can run together."""
         number = next(self._request_ids)
+        if self._stopped:
+            asyncio.get_running_loop().call_soon(done, ServerError(Code.UNAVAILABLE, STOPPING))
+            return number
         self._waiting[number] = Waiting(call, done)
         if not self._arrived:
             self._at_turn_end(self._turn_ended)
@@ -308,8 +312,7 @@ class Engine:
         # It may be the last that is heard of the model.
         name = self._manifests[action.model_id].name
         self._handle(ResultArrived(result))
-        pages = self._controller.pages_used(worker.worker_id)
-        self._journal.action(action, result, name, pages, calibrating)
+        self._journal.action(action, result, name, self._controller.pages_used, calibrating)
         if self._held is not None:
             self._at_turn_end(self._turn_ended)
 

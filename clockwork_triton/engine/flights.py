@@ -120,15 +120,15 @@ class Flights:
                 continue
             call, shapes = asking.call, None
             outputs: tuple[bytes, ...] = ()
-            if layout is not None:
-                if call.block is None:
-                    outputs = region.read_outputs(flight.slot, manifest, layout, row, call.rows)
-            elif isinstance(record := records[place], str):
-                asking.answer = ServerError(Code.INTERNAL, f"{manifest.runtime}: {record}")
-                continue
-            else:
+            if layout is None:
+                record = records[place]
+                if isinstance(record, str):
+                    asking.answer = ServerError(Code.INTERNAL, f"{manifest.runtime}: {record}")
+                    continue
                 outputs = tuple(as_bytes(tensor.data) for tensor in record)
                 shapes = tuple(tensor.shape for tensor in record)
+            elif call.block is None:
+                outputs = region.read_outputs(flight.slot, manifest, layout, row, call.rows)
             asking.answer = InferenceAnswer(
                 outputs,
                 action.action_id,

@@ -175,9 +175,13 @@ class WorkerProcess:
             log.info("worker %d (pid %d) ended with status %d", self.worker_id, self._process.pid, status)
 
 
-def cores_for(device_index: int, devices: int) -> tuple[int, ...]:
-    """A core of its own for each worker, the first core being the front end's; () where there are too few."""
+def cores_for(device_index: int, devices: int, each: int = 1) -> tuple[int, ...]:
+    """Cores of its own for each worker, the first core being the front end's: `each` of them, or one where
+    there are too few for that; () where there is none."""
     cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < devices * each + 1:
+        each = 1
     if len(cores) < devices + 1:
         return () if len(cores) < 2 else (cores[1 + device_index % (len(cores) - 1)],)
-    return (cores[1 + device_index],)
+    begin = 1 + device_index * each
+    return tuple(cores[begin : begin + each])

@@ -19,16 +19,20 @@ from clockwork_triton.repository.model import IndexEntry, ServedModel
 def write_table(ready: Mapping[tuple[str, str], ServedModel]) -> bytes:
     """`ready`: by name and version as clients write it, "" for the one that serves those who name none.
 
-    Models that are not compiled are left out: their tensors have no places known beforehand, so the
-    controller's process answers for them.
+    What needs more than its own tensors, which lie in a slot in known places, is left to the controller's
+    process: models that are not compiled, sequences and ensembles.
     """
-    ready = {key: model for key, model in ready.items() if model.runtime == "tvm"}
+    ready = {key: model for key, model in ready.items() if _simple(model)}
     models = {model.model_id: model for model in ready.values()}
     plain = {
         number: (replace(model, config=None), model.config.SerializeToString())
         for number, model in models.items()
     }
     return pickle.dumps((plain, {key: model.model_id for key, model in ready.items()}))
+
+
+def _simple(model: ServedModel) -> bool:
+    return model.runtime == "tvm" and model.sequence is None and model.ensemble is None
 
 
 class ModelTable:

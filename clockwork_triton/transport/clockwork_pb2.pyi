@@ -144,7 +144,7 @@ class Part(_message.Message):
     def __init__(self, arena: _Optional[int] = ..., place: _Optional[int] = ..., row: _Optional[int] = ..., rows: _Optional[int] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("action_id", "status", "message", "received_ns", "input_begin_ns", "input_end_ns", "begin_ns", "end_ns", "output_begin_ns", "output_end_ns")
+    __slots__ = ("action_id", "status", "message", "received_ns", "input_begin_ns", "input_end_ns", "begin_ns", "end_ns", "output_begin_ns", "output_end_ns", "clock_mhz")
     ACTION_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,7 @@ class Result(_message.Message):
     END_NS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_BEGIN_NS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_END_NS_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_MHZ_FIELD_NUMBER: _ClassVar[int]
     action_id: int
     status: Status
     message: str
@@ -165,7 +166,8 @@ class Result(_message.Message):
     end_ns: int
     output_begin_ns: int
     output_end_ns: int
-    def __init__(self, action_id: _Optional[int] = ..., status: _Optional[_Union[Status, str]] = ..., message: _Optional[str] = ..., received_ns: _Optional[int] = ..., input_begin_ns: _Optional[int] = ..., input_end_ns: _Optional[int] = ..., begin_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., output_begin_ns: _Optional[int] = ..., output_end_ns: _Optional[int] = ...) -> None: ...
+    clock_mhz: int
+    def __init__(self, action_id: _Optional[int] = ..., status: _Optional[_Union[Status, str]] = ..., message: _Optional[str] = ..., received_ns: _Optional[int] = ..., input_begin_ns: _Optional[int] = ..., input_end_ns: _Optional[int] = ..., begin_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., output_begin_ns: _Optional[int] = ..., output_end_ns: _Optional[int] = ..., clock_mhz: _Optional[int] = ...) -> None: ...
 
 class Shutdown(_message.Message):
     __slots__ = ()

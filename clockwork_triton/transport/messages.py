@@ -131,7 +131,12 @@ def action_of(message: pb.Action, worker_id: int) -> Action:
 
 
 def result_envelope(
-    action_id: int, status: Status, received_ns: int, stages: Stages, message: str = ""
+    action_id: int,
+    status: Status,
+    received_ns: int,
+    stages: Stages,
+    message: str = "",
+    clock_mhz: int = 0,
 ) -> pb.Envelope:
     envelope = pb.Envelope()
     result = envelope.result
@@ -145,6 +150,7 @@ def result_envelope(
     result.end_ns = stages.end_ns
     result.output_begin_ns = stages.output_begin_ns
     result.output_end_ns = stages.output_end_ns
+    result.clock_mhz = clock_mhz
     return envelope
 
 
@@ -162,6 +168,7 @@ def action_result(message: pb.Result, worker_id: int) -> ActionResult:
         message.begin_ns,
         message.end_ns,
         message.message,
+        message.clock_mhz,
     )
 
 

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from clockwork_triton.worker.process import prepare_environment, prepare_process
+from clockwork_triton.worker.process import become_real_time, prepare_environment, prepare_process
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         channel,
         spin_ns=arguments.spin_us * 1000,
         poll_ns=arguments.busy_poll_us * 1000,
+        prepare=become_real_time if arguments.device.startswith("cuda") else lambda: None,
     )
     try:
         worker.serve()

@@ -46,6 +46,7 @@ class CpuDevice:
 
     overlaps = False
     lost = False
+    clock_mhz = 0
 
     def __init__(self, options: DeviceOptions) -> None:
         assert options.slot_bytes % mmap.PAGESIZE == 0

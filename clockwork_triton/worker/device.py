@@ -71,6 +71,11 @@ class Device(Protocol):
         """Whether it is of no more use to this process, whatever it is asked."""
         ...
 
+    @property
+    def clock_mhz(self) -> int:
+        """How fast the clock is that running times depend on; 0: there is none, or it does not tell."""
+        ...
+
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         """Prepares a model, in pieces of a few milliseconds; between them, actions may run.
 

@@ -29,6 +29,7 @@ class EmulatedDevice:
 
     overlaps = True
     lost = False
+    clock_mhz = 0
 
     def __init__(self, options: DeviceOptions, kind: str) -> None:
         self.kind = kind

@@ -61,6 +61,10 @@ class HostingDevice:
     def lost(self) -> bool:
         return self._device.lost
 
+    @property
+    def clock_mhz(self) -> int:
+        return self._device.clock_mhz
+
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
         if manifest.compiled:

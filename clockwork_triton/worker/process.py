@@ -51,3 +51,18 @@ def prepare_process(cores: Iterable[int]) -> None:
     # A thread that has work to do in Python waits at most this long for one that has more.
     sys.setswitchinterval(0.0005)
     gc.disable()
+
+
+def become_real_time() -> bool:
+    """Has the calling thread go before all ordinary ones; whether that is permitted.
+
+    Not where the process has one core: the thread looks at clocks and at the GPU without end while it waits,
+    and its own process' other threads must have their turn.
+    """
+    if len(os.sched_getaffinity(0)) < 2:
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+    except OSError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from clockwork_triton.controller.actions import ActionKind
@@ -35,8 +36,10 @@ class Worker:
         *,
         spin_ns: int = SPIN_NS,
         poll_ns: int = 0,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        """`poll_ns`: how long the channel is looked at again and again before this sleeps for it."""
+        """`poll_ns`: how long the channel is looked at again and again before this sleeps for it. `prepare`:
+        for the thread of INFERs, if it has one of its own."""
         self._poll_ns = poll_ns
         self._worker_id = worker_id
         self._name = name
@@ -46,7 +49,7 @@ class Worker:
         carrier = Carrier(options) if options.arena_fds else None
         performer = Performer(device, options.slots, carrier)
         self._finisher = Finisher(performer.finish, self._report)
-        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
+        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns, prepare=prepare)
         self._load = self._infer
         if device.overlaps:
             self._load = Executor("load", performer.perform, self._report, spin_ns=spin_ns)
@@ -134,7 +137,12 @@ class Worker:
             return
         self._channel.send(
             messages.result_envelope(
-                order.action.action_id, outcome.status, order.received_ns, outcome.stages, outcome.message
+                order.action.action_id,
+                outcome.status,
+                order.received_ns,
+                outcome.stages,
+                outcome.message,
+                self._device.clock_mhz,
             )
         )
         if self._device.lost:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from clockwork_triton.errors import Code, NotHere
 from clockwork_triton.gateway.table import ModelTable, write_table
+from clockwork_triton.repository.model import EnsemblePlan
 from tests.frontend.fakes import simple
 
 
@@ -38,8 +40,9 @@ def test_what_is_not_there_may_be_elsewhere(name: str, version: str) -> None:
     assert missing.value.code is Code.NOT_FOUND
 
 
-def test_models_that_are_not_compiled_are_elsewhere() -> None:
+@pytest.mark.parametrize("changes", [{"runtime": "onnxruntime"}, {"ensemble": EnsemblePlan(())}])
+def test_what_a_front_end_cannot_lay_out_is_left_to_the_controllers_process(changes: dict[str, Any]) -> None:
     table = ModelTable()
-    table.read(write_table({("simple", ""): replace(simple(), runtime="onnxruntime")}))
+    table.read(write_table({("simple", ""): replace(simple(), **changes)}))
     with pytest.raises(NotHere):
         table.lookup("simple", "")

@@ -30,6 +30,7 @@ class FakeDevice:
     kind = "fake"
     overlaps = False
     lost = False
+    clock_mhz = 1410
     pages = 8
     page_bytes = 4096
     workspace_bytes = 4096

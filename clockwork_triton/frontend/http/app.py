@@ -11,6 +11,7 @@ from clockwork_triton.errors import Code, NotHere, ServerError
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.http.controls import ControlHandlers
 from clockwork_triton.frontend.http.exchange import HttpRequest, HttpResponse, error_response
+from clockwork_triton.frontend.http.generate import Generation
 from clockwork_triton.frontend.http.handlers import QueryHandlers
 from clockwork_triton.frontend.http.inference import Inference, too_large
 from clockwork_triton.frontend.http.routes import Routes, call
@@ -70,6 +71,9 @@ class HttpApp:
         ControlHandlers(plane).add_to(self._routes)
         inference = Inference(plane, max_bytes)
         self._routes.add("/v2/models/{m}{v}/infer", "POST", _INFERENCE, inference.infer)
+        generation = Generation(plane)
+        self._routes.add("/v2/models/{m}{v}/generate", "POST", _INFERENCE, generation.generate)
+        self._routes.add("/v2/models/{m}{v}/generate_stream", "POST", _INFERENCE, generation.stream)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry, for scopes of type http."""
