@@ -259,6 +259,7 @@ def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tu
             slot_bytes=slot_bytes(device),
             cores=cores_for(index, len(devices), max(map(worker_cores, devices))),
             arena_fds=arena_fds,
+            busy_poll_us=options.busy_poll_us,
         )
         for index, device in enumerate(devices)
     )

@@ -30,6 +30,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--arena-fds", default="", help="files of front ends' tensors, with commas between them"
     )
     parser.add_argument("--cores", default="", help="cores to run on, with commas between them; default: any")
+    parser.add_argument("--busy-poll-us", type=int, default=0, help="how long it looks before it sleeps")
     parser.add_argument("--spin-us", type=int, default=80, help="precision of windows against a core's time")
     return parser.parse_args(argv)
 
@@ -74,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options,
         channel,
         spin_ns=arguments.spin_us * 1000,
+        poll_ns=arguments.busy_poll_us * 1000,
         prepare=become_real_time if arguments.device.startswith("cuda") else lambda: None,
     )
     try:
