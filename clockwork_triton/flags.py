@@ -77,6 +77,7 @@ class ServeOptions:
     device: tuple[str, ...]
     device_memory: int
     artifact_cache: Path
+    frontends: int
     policy: str
     action_log: Path | None
     request_log: Path | None

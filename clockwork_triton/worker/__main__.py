@@ -26,6 +26,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slot-bytes", type=int, required=True, help="bytes of an I/O slot")
     parser.add_argument("--channel-fd", type=int, required=True, help="a connected stream socket")
     parser.add_argument("--io-fd", type=int, required=True, help="the file of the I/O slots")
+    parser.add_argument(
+        "--arena-fds", default="", help="files of front ends' tensors, with commas between them"
+    )
     parser.add_argument("--cores", default="", help="cores to run on, with commas between them; default: any")
     parser.add_argument("--spin-us", type=int, default=80, help="precision of windows against a core's time")
     return parser.parse_args(argv)
@@ -56,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         slots=arguments.slots,
         slot_bytes=arguments.slot_bytes,
         io_fd=arguments.io_fd,
+        arena_fds=tuple(int(fd) for fd in arguments.arena_fds.split(",") if fd),
     )
     try:
         device = open_device(arguments.device, options)

@@ -19,7 +19,7 @@ class HostedModel:
 
     def __init__(self, manifest: Manifest, model: HostModel) -> None:
         self.manifest = manifest
-        self.facts = Registered((), frozenset(manifest.variants))
+        self.facts = Registered((), frozenset(manifest.variants), manifest)
         self._model = model
 
     def infer(self, slot: memoryview) -> None:

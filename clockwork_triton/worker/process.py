@@ -23,20 +23,28 @@ def prepare_environment() -> None:
     os.environ.update(_ENVIRONMENT)
 
 
+def tie_to_parent() -> None:
+    """Has this process end with its parent, and not by signals before it says so.
+
+    Terminals and service managers signal the whole group. A process of the server serves until the server,
+    which they signal too, has drained and says so, or is gone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def prepare_process(cores: Iterable[int]) -> None:
     """Ties this process to its parent and to `cores` (none: any), and keeps interruptions away.
 
     Called by the thread that later starts the others, which inherit the cores and the precise timers.
     """
+    tie_to_parent()
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         # Nanoseconds by which the kernel may be late to wake a sleeper; 50 microseconds unless set.
         libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    # Terminals and service managers signal the whole group. A worker serves until its server, which they
-    # signal too, has drained and says so, or is gone.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wanted = set(cores)
     if wanted:
         os.sched_setaffinity(0, wanted)

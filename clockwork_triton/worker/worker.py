@@ -12,6 +12,7 @@ from clockwork_triton.transport import messages
 from clockwork_triton.transport.blocking import BlockingChannel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello, ModelRegistered
 from clockwork_triton.transport.framing import ChannelError
+from clockwork_triton.worker.carrier import Carrier
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.executor import SPIN_NS, Executor
 from clockwork_triton.worker.finisher import Finisher
@@ -42,7 +43,8 @@ class Worker:
         self._device = device
         self._options = options
         self._channel = channel
-        performer = Performer(device, options.slots)
+        carrier = Carrier(options) if options.arena_fds else None
+        performer = Performer(device, options.slots, carrier)
         self._finisher = Finisher(performer.finish, self._report)
         self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns, prepare=prepare)
         self._load = self._infer
@@ -88,12 +90,13 @@ class Worker:
         kind = envelope.WhichOneof("body")
         if kind == "action":
             action = messages.action_of(envelope.action, self._worker_id)
-            order = Order(action, envelope.action.slot, received_ns)
-            if action.kind is ActionKind.INFER:
-                self._device.expect(action.model_id, action.batch_size, order.slot)
-                self._infer.submit(order)
-            else:
+            order = Order(action, envelope.action.slot, received_ns, messages.parts_of(envelope.action))
+            if action.kind is not ActionKind.INFER:
                 self._load.submit(order)
+                return True
+            if not order.parts:
+                self._device.expect(action.model_id, action.batch_size, order.slot)
+            self._infer.submit(order)
         elif kind == "register_model":
             self._registrar.register(envelope.register_model.model_id, Path(envelope.register_model.artifact))
         elif kind == "unregister_model":
