@@ -29,10 +29,12 @@ from clockwork_triton.flag_values import (
     control_mode,
     count,
     device_list,
+    front_ends,
     grpc_transport,
     interval,
     level,
     milliseconds,
+    poll_us,
     port,
     positive_ms,
     seconds,
@@ -238,6 +240,20 @@ SCHEDULING: tuple[Flag, ...] = (
         boolean,
         True,
         "run models that cannot be compiled on ONNX Runtime, where it is installed ([onnxruntime])",
+    ),
+    Flag(
+        "frontends",
+        front_ends,
+        0,
+        "processes that share the ports, parse and serialise; 0: the controller's own does. Worth it from "
+        "four cores on",
+    ),
+    Flag(
+        "busy-poll-us",
+        poll_us,
+        0,
+        "microseconds for which server and workers look again and again before they sleep: less latency "
+        "alone, and a core burnt each",
     ),
     Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),

@@ -77,6 +77,8 @@ class ServeOptions:
     device: tuple[str, ...]
     device_memory: int
     artifact_cache: Path
+    frontends: int
+    busy_poll_us: int
     policy: str
     action_log: Path | None
     request_log: Path | None

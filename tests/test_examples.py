@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,12 @@ import pytest
 import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
 from onnx import helper
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import (
+    InferenceServerException,
+    np_to_triton_dtype,
+    serialize_byte_tensor,
+    shared_memory,
+)
 
 from clockwork_triton.datatypes import WIRE_TO_NUMPY
 from scripts.models.__main__ import REPOSITORY
@@ -267,3 +273,67 @@ def test_sequences_one_request_at_a_time(ports: Ports, kind: Any) -> None:
         with pytest.raises(InferenceServerException, match="a non-zero or non-empty correlation ID"):
             ask(4)
         assert ask(3, sequence_id="71", sequence_end=True) == 77
+
+
+@PROTOCOLS
+def test_texts_in_shared_memory(ports: Ports, kind: Any) -> None:
+    """The examples simple_*_shm_string_client."""
+    x, y = texts(np.arange(16).reshape(1, 16)), texts(np.ones((1, 16), int))
+    data = [serialize_byte_tensor(array) for array in (x, y)]
+    key = f"/texts-{kind.__name__}-{os.getpid()}"
+    region = shared_memory.create_shared_memory_region("region", key, 4096)
+    try:
+        with connect(kind, ports) as client:
+            client.unregister_system_shared_memory()
+            client.register_system_shared_memory("region", key, 4096)
+            inputs = []
+            for place, (name, content) in enumerate(zip(("INPUT0", "INPUT1"), data, strict=True)):
+                shared_memory.set_shared_memory_region(region, [content], offset=1024 * place)
+                inputs.append(kind.InferInput(name, [1, 16], "BYTES"))
+                inputs[-1].set_shared_memory("region", len(content.item()), offset=1024 * place)
+            output = kind.InferRequestedOutput("OUTPUT0")
+            output.set_shared_memory("region", 1024, offset=2048)
+            answer = client.infer("simple_string", inputs, outputs=[output])
+            said = answer.get_output("OUTPUT0")
+            shape = said["shape"] if kind is httpclient else said.shape
+            result = shared_memory.get_contents_as_numpy(region, np.object_, list(shape), offset=2048)
+            assert (result == texts(np.arange(1, 17).reshape(1, 16))).all()
+            output.set_shared_memory("region", 16, offset=2048)
+            with pytest.raises(InferenceServerException, match="shared memory size specified"):
+                client.infer("simple_string", inputs, outputs=[output])
+            client.unregister_system_shared_memory("region")
+    finally:
+        shared_memory.destroy_shared_memory_region(region)
+
+
+@PROTOCOLS
+def test_objects_are_used_again(ports: Ports, kind: Any) -> None:
+    """The example reuse_infer_objects_client: shared memory, then data, then shared memory again."""
+    x = np.arange(16, dtype=np.int32).reshape(1, 16)
+    key = f"/again-{kind.__name__}-{os.getpid()}"
+    region = shared_memory.create_shared_memory_region("again", key, 256)
+    try:
+        with connect(kind, ports) as client:
+            client.register_system_shared_memory("again", key, 256)
+            shared_memory.set_shared_memory_region(region, [x, x])
+            inputs = [kind.InferInput(name, [1, 16], "INT32") for name in ("INPUT0", "INPUT1")]
+            output = kind.InferRequestedOutput("OUTPUT0")
+            for in_memory in (True, False, True):
+                for place, given in enumerate(inputs):
+                    if in_memory:
+                        given.set_shared_memory("again", 64, offset=64 * place)
+                    else:
+                        given.set_data_from_numpy(3 * x)
+                if in_memory:
+                    output.set_shared_memory("again", 64, offset=128)
+                else:
+                    output.unset_shared_memory()
+                answer = client.infer("simple", inputs, outputs=[output])
+                if in_memory:
+                    total = shared_memory.get_contents_as_numpy(region, np.int32, [1, 16], offset=128)
+                else:
+                    total = answer.as_numpy("OUTPUT0")
+                assert (total == (2 if in_memory else 6) * x).all()
+            client.unregister_system_shared_memory()
+    finally:
+        shared_memory.destroy_shared_memory_region(region)

@@ -101,6 +101,17 @@ class Slot:
     bytes: int
 
 
+def lay_out(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], rows: int) -> Slot:
+    """Where the tensors of a batch of so many rows lie."""
+    offset = 0
+    places: list[int] = []
+    for tensor in (*inputs, *outputs):
+        places.append(offset)
+        offset += -(-tensor.row_bytes * rows // ALIGNMENT) * ALIGNMENT
+    split = len(inputs)
+    return Slot(tuple(places[:split]), tuple(places[split:]), offset)
+
+
 @dataclass(frozen=True)
 class Manifest:
     """See the module's text. `max_batch_size` 0: the model does not batch, and shapes are literal."""
@@ -151,22 +162,13 @@ class Manifest:
     def slot(self, batch_size: int) -> Slot:
         """The layout of an I/O slot for `batch_size` rows, the same on both sides of the transport."""
         if batch_size not in self._slots:
-            self._slots[batch_size] = self._lay_out(batch_size)
+            self._slots[batch_size] = lay_out(self.inputs, self.outputs, batch_size)
         return self._slots[batch_size]
 
     @cached_property
     def _slots(self) -> dict[int, Slot]:
         """Every request asks for the layout of its batch."""
         return {}
-
-    def _lay_out(self, batch_size: int) -> Slot:
-        offset = 0
-        places: list[int] = []
-        for tensor in (*self.inputs, *self.outputs):
-            places.append(offset)
-            offset += -(-tensor.row_bytes * batch_size // ALIGNMENT) * ALIGNMENT
-        split = len(self.inputs)
-        return Slot(tuple(places[:split]), tuple(places[split:]), offset)
 
     def to_json(self) -> str:
         document = asdict(self)

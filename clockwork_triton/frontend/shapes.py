@@ -9,6 +9,9 @@ from typing import Any
 
 from clockwork_triton.datatypes import NUMPY_TO_WIRE, WIRE_TO_NUMPY, TensorSpec, itemsize
 
+_LARGEST_DIM = 2**31 - 1
+"""A tensor with a dimension of 0 has no data, whatever its others are."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorRule:
@@ -36,7 +39,8 @@ class TensorRule:
     def takes(self, dims: Sequence[int]) -> bool:
         """Whether a tensor may have these dimensions, the batch dimension left out."""
         return len(dims) == len(self.dims) and all(
-            given == dim or (dim == -1 and given >= 0) for given, dim in zip(dims, self.dims, strict=True)
+            given == dim or (dim == -1 and 0 <= given <= _LARGEST_DIM)
+            for given, dim in zip(dims, self.dims, strict=True)
         )
 
     def bytes_of(self, shape: Sequence[int]) -> int:

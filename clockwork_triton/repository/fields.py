@@ -124,7 +124,7 @@ FIELDS: Mapping[str, Effect] = {
     "cc_model_filenames": _no_effect("the default model file serves every compute capability"),
     "metric_tags": USED,
     "parameters": USED,
-    "model_warmup": _no_effect("a model is measured before it is ready, so it is warm"),
+    "model_warmup": USED,
     "model_operations.op_library_filename": _refused("libraries of custom operators cannot be loaded"),
     "model_transaction_policy.decoupled": _refused(
         "decoupled models are not supported: an ONNX model answers once"
@@ -134,8 +134,8 @@ FIELDS: Mapping[str, Effect] = {
     "model_metrics": _no_effect("histograms have the server's own buckets"),
 }
 
-# `slo_ms` is ours; the rest is what Triton's ONNX Runtime backend reads.
-USED_PARAMETERS = frozenset({"slo_ms"})
+# `slo_ms` and `precision` are ours; the rest is what Triton's ONNX Runtime backend reads.
+USED_PARAMETERS = frozenset({"slo_ms", "precision"})
 
 
 def notices(config: Any) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.datatypes import TensorSpec
+from clockwork_triton.repository.model import MemoryUse
 from clockwork_triton.repository.sequence import SequencePlan
+from clockwork_triton.repository.warmup import WarmupSample
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class ModelSource:
     config: Any
     shapes: Mapping[str, tuple[int, ...]]
     sequence: SequencePlan | None = None
+    warmup: tuple[WarmupSample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class LoadedModel:
     artifact: Path
     runtime: str = "tvm"
     reason: str = ""
+    memory: tuple[MemoryUse, ...] = ()
 
     @property
     def note(self) -> str:
@@ -67,7 +71,7 @@ class ModelLoader(Protocol):
         ...
 
     async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
-        """Registers with the workers, profiles.
+        """Registers with the workers, profiles, and has it answer its warmup samples.
 
         Cancelled, it leaves nothing behind.
         """

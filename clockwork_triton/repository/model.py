@@ -23,6 +23,15 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """`kind` "CPU" or "GPU", and its number."""
+
+    kind: str
+    number: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class EnsembleStep:
     """`inputs` and `outputs`: by the model's tensor, that of the ensemble. `version` "": the latest."""
 
@@ -47,7 +56,8 @@ class ServedModel:
     more rows (up to `max_batch_size`) is run in parts. `labels`: by output name, the lines of its label file.
     `runtime`: "tvm", or what runs a model that is not compiled; then dimensions may be -1, and `seen_shapes`
     are those of the inputs that the model sees otherwise than clients do. `sequence`: how a request's place
-    in a sequence is told the model. `ensemble`: its steps; the engine knows nothing of such a model.
+    in a sequence is told the model. `memory`: what it takes of devices while it is resident. `ensemble`: its
+    steps; the engine knows nothing of such a model.
     """
 
     name: str
@@ -62,6 +72,7 @@ class ServedModel:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtime: str = "tvm"
     seen_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    memory: tuple[MemoryUse, ...] = ()
     sequence: SequencePlan | None = None
     ensemble: EnsemblePlan | None = None
 

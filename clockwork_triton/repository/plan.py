@@ -26,6 +26,7 @@ from clockwork_triton.repository.model import ServedModel
 from clockwork_triton.repository.queue_policy import QueuePolicies, queue_policies
 from clockwork_triton.repository.sequence import sequence_plan
 from clockwork_triton.repository.validation import validate
+from clockwork_triton.repository.warmup import warmup_samples
 
 LARGEST_LABELS_BYTES = 16 << 20
 
@@ -126,7 +127,15 @@ def prepare_version(
     if sequence is not None:
         shapes |= sequence.shapes
     return PreparedVersion(
-        ModelSource(plan.name, version, onnx_path(plan, version), config, shapes, sequence),
+        ModelSource(
+            plan.name,
+            version,
+            onnx_path(plan, version),
+            config,
+            shapes,
+            sequence,
+            warmup_samples(config, plan.directory),
+        ),
         read_labels(config, plan.directory),
         queue_policies(config),
     )
@@ -189,6 +198,7 @@ def served_model(prepared: PreparedVersion, loaded: LoadedModel) -> ServedModel:
             for spec, own in zip(inputs, own_inputs, strict=True)
             if own.shape != spec.shape and -1 not in own.shape
         },
+        memory=loaded.memory,
         sequence=source.sequence,
     )
 

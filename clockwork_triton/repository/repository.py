@@ -177,6 +177,11 @@ class Repository:
         ready = self._ready.get((name, version))
         return ready if ready is not None else self._lookup_number(name, parse_version(version))
 
+    @property
+    def ready(self) -> Mapping[tuple[str, str], ServedModel]:
+        """What is READY by name and version, as clients write it; "" is the greatest."""
+        return self._ready
+
     def served(self) -> Sequence[ServedModel]:
         """See ModelIndex."""
         return [

@@ -19,7 +19,7 @@ class HostedModel:
 
     def __init__(self, manifest: Manifest, model: HostModel) -> None:
         self.manifest = manifest
-        self.facts = Registered((), frozenset(manifest.variants))
+        self.facts = Registered((), frozenset(manifest.variants), manifest)
         self._model = model
 
     def infer(self, slot: memoryview) -> None:
@@ -60,6 +60,10 @@ class HostingDevice:
     @property
     def lost(self) -> bool:
         return self._device.lost
+
+    @property
+    def clock_mhz(self) -> int:
+        return self._device.clock_mhz
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)

@@ -263,6 +263,14 @@ def test_open_dimensions_are_checked_all_the_same(asked: InferRequest, expected:
     assert refusal(OPEN, asked).startswith(UNKNOWN_ID + expected)
 
 
+def test_no_dimension_is_beyond_measure() -> None:
+    for dim in (1 << 31, 1 << 64):
+        asked = request(
+            InputTensor("X", "FP32", (1, 0, 2), b""), InputTensor("T", "BYTES", (1, dim), bytes(4))
+        )
+        assert "unexpected shape for input 'T'" in refusal(OPEN, asked)
+
+
 def test_a_layout_takes_the_shapes_that_came_out() -> None:
     selection = OPEN.check(open_request((2, 1, 2), 1)).selection
     layout = fill_layout(selection, [(2, 7), (2, 2)])

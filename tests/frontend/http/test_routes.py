@@ -58,14 +58,12 @@ def test_routes_that_are_posted_to(path: str) -> None:
     assert ask("GET", path).error == (405, "Method Not Allowed")
 
 
-@covers("route POST /v2/models/M/generate, generate_stream", "refused", "404: ONNX models generate nothing")
 @pytest.mark.parametrize(
     "path",
     [
         *("/", "/v1", "/v2/", "/v2/health", "/v2/models", "/v2/models/", "/v2/models/simple/", "/metrics"),
         *("/v2/models/simple/versions/x", "/v2/models/simple/versions/1/trace/setting", "/v2/models/a/b"),
         *("/v2/repository", "/v2/repository/models/m", "/v2/systemsharedmemory/region//status"),
-        *("/v2/models/simple/generate", "/v2/models/simple/generate_stream"),
     ],
 )
 def test_everything_else_is_not_found(path: str) -> None:
