@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.compare import pictures
-from benchmarks.compare.measure import Sample
+from benchmarks.compare.measure import Sample, quiet
 from benchmarks.compare.scenarios import MANY, OURS, SCENARIOS, SLO_MS
 from benchmarks.serving.report import Report
 
@@ -20,9 +20,10 @@ Written by `scripts/compare`: it installs Triton 2.51 (the server binary of the 
 a model of its Python backend that calls ONNX Runtime, dynamic batching on), KServe's Python server (its gRPC
 side) and MLServer (without parallel workers) into environments of their own. All serve the same ONNX files,
 the others with ONNX Runtime and one thread an instance, and are driven in turn over gRPC by the real
-perf_analyzer and by `clockwork-triton bench`, round after round; figures are medians over the rounds. Servers
-and clients share the machine's two cores, so what counts is how servers compare within one table. CPU is that
-of all of a server's processes, a request.
+perf_analyzer and by `clockwork-triton bench`, round after round; figures are medians over those rounds in
+which other processes took at most a tenth of the machine's CPU time, or of the quietest where there is none.
+Servers and clients share the machine's two cores, so what counts is how servers compare within one table.
+CPU is that of all of a server's processes, a request.
 
 `{OURS}` uses its own gRPC transport (`--grpc-transport http2`) where nothing else is said.
 """
@@ -95,7 +96,7 @@ def _medians(samples: Iterable[Sample]) -> dict[tuple[str, str, int], dict[str, 
         groups.setdefault((sample["tool"], sample["server"], sample["concurrency"]), []).append(sample)
     return {
         key: {
-            field: _median(each.get(field) for each in group)
+            field: _median(each.get(field) for each in quiet(group))
             for field in ("rps", "p50_ms", "p99_ms", "cpu_us")
         }
         for key, group in groups.items()
@@ -252,7 +253,7 @@ def _overload(report: Report, samples: Sequence[Sample], picture: Path) -> None:
 
 def _sum(runs: Iterable[Sample], name: str, factor: float) -> dict[str, float]:
     """Over the rounds: counts added, rates and latencies their medians."""
-    mine = [run for run in runs if run["server"] == name and run["factor"] == factor]
+    mine = quiet([run for run in runs if run["server"] == name and run["factor"] == factor])
     counts = {
         key: sum(run[key] for run in mine) for key in ("sent", "good", "late", "refused", "failed", "lost")
     }
