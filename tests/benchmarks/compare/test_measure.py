@@ -31,7 +31,7 @@ def test_both_kinds_of_measurement_on_a_server(tmp_path: Path) -> None:
         closed = measure.closed(server, "good", 2, 0.2, tmp_path)
         assert closed["tool"] == "bench"
         assert closed["rps"] > 0
-        assert closed["cpu_us"] > 0
+        assert closed["cpu_us"] >= 0
         overload = measure.overload(server, ["good", "bad"], tmp_path, 0.2, 5000, ("--rate", "100"))
         assert overload["refused"] > 0
         assert overload["good"] + overload["refused"] == overload["sent"]
