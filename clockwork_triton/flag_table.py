@@ -29,6 +29,7 @@ from clockwork_triton.flag_values import (
     control_mode,
     count,
     device_list,
+    front_ends,
     grpc_transport,
     interval,
     level,
@@ -232,6 +233,19 @@ SCHEDULING: tuple[Flag, ...] = (
         default_cache_dir(),
         "where compiled artifacts and their profiles are kept",
         shown="~/.cache/clockwork-triton",
+    ),
+    Flag(
+        "fallback",
+        boolean,
+        True,
+        "run models that cannot be compiled on ONNX Runtime, where it is installed ([onnxruntime])",
+    ),
+    Flag(
+        "frontends",
+        front_ends,
+        0,
+        "processes that share the ports, parse and serialise; 0: the controller's own does. Worth it from "
+        "four cores on",
     ),
     Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),

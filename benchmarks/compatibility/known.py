@@ -14,8 +14,8 @@ class Reason(NamedTuple):
 
 
 REASONS = (
-    Reason("ServerMetadata", "", "version and extensions are this server's own: there are no sequences"),
-    Reason("GET /v2", "extensions", "version and extensions are this server's own: there are no sequences"),
+    Reason("ServerMetadata", "", "version and extensions are this server's own"),
+    Reason("GET /v2", "extensions", "version and extensions are this server's own"),
     Reason("config", "backend", "another backend, so another platform, file name and instance groups"),
     Reason("ModelConfig", "backend", "another backend, so another platform, file name and instance groups"),
     Reason("", "onnxruntime_onnx", "another backend, so another platform"),

@@ -39,7 +39,7 @@ class Journal:
     ) -> None:
         if self._requests is not None:
             self._requests.record(
-                manifests[call.model_id].name,
+                manifests[call.model_id].name if call.model_id in manifests else "",
                 call.arrival_ns,
                 call.deadline_ns,
                 call.rows,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from converters.schedules.cpu.kernel import Buffer, Expr, Kernel, Sink, minimum, splat
+from converters.schedules.cpu.sums import Sums
 from converters.schedules.cpu.tiles import best_tile, divisor, runs
 from converters.schedules.cpu.window import Window
 
@@ -112,7 +113,6 @@ class _Tile:
     column: Expr
     size: int
     interior: bool
-    sums: Sequence[Sequence[Buffer]] = ()
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,8 @@ class _Nest:
 
     def _tile(self, tile: _Tile) -> None:
         kernel, lanes = self.kernel, self.kernel.lanes
-        sums = [[kernel.local(lanes) for _ in range(tile.size)] for _ in tile.blocks]
-        for block, row in zip(tile.blocks, sums, strict=True):
-            start = kernel.bind(kernel.load(self.operands.bias, (block, 0), lanes))
-            for total in row:
-                kernel.store(total, (0,), start)
+        steps = self.conv.in_channels * prod(self.conv.window.kernel)
+        sums = Sums.of(kernel, len(tile.blocks), tile.size, steps)
         places = {
             (block, i): (block, tile.image, *self._places([*tile.outer, tile.column + i]), 0)
             for block in tile.blocks
@@ -166,10 +163,11 @@ class _Nest:
         }
         for index in places.values():
             self.sink.prefetch(index)
-        self._reduce(replace(tile, sums=sums))
-        for block, row in zip(tile.blocks, sums, strict=True):
-            for i, total in enumerate(row):
-                self.sink(kernel.load(total, (0,), lanes), places[block, i])
+        self._reduce(tile, sums)
+        for column, block in enumerate(tile.blocks):
+            bias = kernel.bind(kernel.load(self.operands.bias, (block, 0), lanes))
+            for i in range(tile.size):
+                self.sink(sums.total(column, i) + bias, places[block, i])
 
     def _places(self, pixel: list[Expr]) -> list[Expr]:
         """Where an output pixel is stored."""
@@ -178,32 +176,42 @@ class _Nest:
         axes = zip(pixel, self.conv.steps, self.conv.begins, strict=True)
         return [position * step + begin for position, step, begin in axes]
 
-    def _reduce(self, tile: _Tile) -> None:
+    def _reduce(self, tile: _Tile, sums: Sums) -> None:
+        """A piece of the sums is some blocks, or one row of taps where these make a block large."""
         kernel, window = self.kernel, self.conv.window
         per_block = self.conv.inner(kernel.lanes)
         for run in runs(self.conv.in_channels, per_block):
-            with ExitStack() as loops:
-                block = run.begin // per_block + loops.enter_context(kernel.loop(run.count, name="c"))
-                taps = []
-                for axis, position in enumerate(tile.outer):
-                    first, end = window.taps(axis, position)
-                    taps.append(loops.enter_context(kernel.loop(end - first, begin=first, name="r")))
-                self._row(tile, block, run.size, taps)
+            steps = run.size * prod(window.kernel)
+            by_rows = sums.are_pieces(steps)
+            for cut in sums.pieces(run.count, steps):
+                with ExitStack() as loops:
+                    number = loops.enter_context(kernel.loop(cut.count, name="co"))
+                    if not by_rows:
+                        loops.enter_context(sums.piece())
+                    near = loops.enter_context(kernel.loop(cut.size, name="c"))
+                    block = run.begin // per_block + cut.begin + number * cut.size + near
+                    taps = []
+                    for axis, position in enumerate(tile.outer):
+                        first, end = window.taps(axis, position)
+                        taps.append(loops.enter_context(kernel.loop(end - first, begin=first, name="r")))
+                    if by_rows:
+                        loops.enter_context(sums.piece())
+                    self._row(tile, sums, block, run.size, taps)
 
-    def _row(self, tile: _Tile, block: Expr, channels: int, taps: list[Expr]) -> None:
+    def _row(self, tile: _Tile, sums: Sums, block: Expr, channels: int, taps: list[Expr]) -> None:
         kernel, window = self.kernel, self.conv.window
         pixels = range(tile.size)
         if self.conv.inner(kernel.lanes) > 1:
             self._ask_for_next(tile, block, taps)
         if tile.interior:
             with kernel.loop(window.kernel[-1], name="s") as s, kernel.loop(channels, name="ci") as c:
-                self._step(tile, pixels, block, [*taps, s], c)
+                self._step(tile, sums, pixels, block, [*taps, s], c)
             return
         for s in range(window.kernel[-1]):
             inside = [i for i in pixels if window.inside(-1, tile.column + i, s)]
             if inside:
                 with kernel.loop(channels, name="ci") as c:
-                    self._step(tile, inside, block, [*taps, s], c)
+                    self._step(tile, sums, inside, block, [*taps, s], c)
 
     def _ask_for_next(self, tile: _Tile, block: Expr, taps: list[Expr]) -> None:
         """Prefetches the same row of the next block, or after the last one of the next tile's first block: a
@@ -220,7 +228,9 @@ class _Nest:
             index = (channel, tile.image, *rows, window.source(-1, first, 0) + i, 0)
             kernel.prefetch(self.operands.data, index)
 
-    def _step(self, tile: _Tile, pixels: Sequence[int], block: Expr, taps: list[Expr], c: Expr) -> None:
+    def _step(
+        self, tile: _Tile, sums: Sums, pixels: Sequence[int], block: Expr, taps: list[Expr], c: Expr
+    ) -> None:
         """One channel's and one tap's share in the sums of `pixels`."""
         kernel, window = self.kernel, self.conv.window
         lanes = kernel.lanes
@@ -235,9 +245,8 @@ class _Nest:
             column = window.source(-1, tile.column + i, taps[-1])
             index = (*place, *rows, column, *inner)
             value = kernel.bind(splat(kernel.load(self.operands.data, index), lanes))
-            for weight, sums in zip(weights, tile.sums, strict=True):
-                total = kernel.load(sums[i], (0,), lanes)
-                kernel.store(sums[i], (0,), kernel.fma(value, weight, total))
+            for j, weight in enumerate(weights):
+                sums.add(j, i, value, weight)
 
     def _channel(self, group: Expr, block: Expr, c: Expr) -> tuple[Expr, tuple[Expr, ...]]:
         """An input channel of a set as an index before, and one behind, the spatial ones."""

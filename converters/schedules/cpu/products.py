@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from converters.schedules.cpu.kernel import Buffer, Expr, Kernel, splat
+from converters.schedules.cpu.kernel import Expr, Kernel, splat
+from converters.schedules.cpu.sums import Sums
 from converters.schedules.cpu.tiles import best_tile, runs
 
 Element = Callable[[Expr, Expr, Expr], Expr]
@@ -43,19 +44,19 @@ def emit_tile(
     take: Take,
 ) -> None:
     lanes = kernel.lanes
-    sums: list[list[Buffer]] = [[kernel.local(lanes) for _ in rows] for _ in columns]
-    for line in sums:
-        for total in line:
-            kernel.store(total, (0,), splat(0.0, lanes))
+    sums = Sums.of(kernel, len(columns), len(rows), depth)
     for run in runs(depth, lanes):
-        with kernel.loop(run.count, name="k") as block, kernel.loop(run.size, name="c") as c:
-            begin = run.begin + block * lanes
-            weights = [kernel.bind(vector(column, begin + c)) for column in columns]
-            for i, row in enumerate(rows):
-                value = kernel.bind(splat(element(row, run.begin // lanes + block, c), lanes))
-                for weight, line in zip(weights, sums, strict=True):
-                    total = kernel.fma(value, weight, kernel.load(line[i], (0,), lanes))
-                    kernel.store(line[i], (0,), total)
-    for column, line in zip(columns, sums, strict=True):
-        for row, total in zip(rows, line, strict=True):
-            take(kernel.load(total, (0,), lanes), row, column)
+        for cut in sums.pieces(run.count, run.size):
+            with kernel.loop(cut.count, name="ko") as number, sums.piece():
+                first = cut.begin + number * cut.size
+                with kernel.loop(cut.size, name="k") as near, kernel.loop(run.size, name="c") as c:
+                    block = first + near
+                    position = run.begin + block * lanes + c
+                    weights = [kernel.bind(vector(column, position)) for column in columns]
+                    for i, row in enumerate(rows):
+                        value = kernel.bind(splat(element(row, run.begin // lanes + block, c), lanes))
+                        for j, weight in enumerate(weights):
+                            sums.add(j, i, value, weight)
+    for j, column in enumerate(columns):
+        for i, row in enumerate(rows):
+            take(sums.total(j, i), row, column)
