@@ -45,7 +45,7 @@ def prepare(scratch: Path) -> None:
         print(f"models of {name}", flush=True)
         write(scratch / name)
         command = [sys.executable, "-m", "clockwork_triton.cli", "convert", str(scratch / name)]
-        subprocess.run([*command, "--artifact-cache", str(scratch / "artifacts")], check=True)
+        subprocess.run([*command, "--artifact-cache", str(scratch / "artifacts"), "--jobs", "2"], check=True)
 
 
 def measure(name: str, arguments: argparse.Namespace) -> None:
