@@ -11,6 +11,7 @@ from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.pages import PAGE_BYTES
 from clockwork_triton.datatypes import TensorSpec
 from converters import constants, targets
+from converters.compiler import Compiler
 from converters.crosscheck import crosscheck
 from converters.graph import Graph
 from converters.importer import import_model
@@ -45,9 +46,10 @@ def convert(
     if len(inputs) < len(source.graph.input):
         left_out = [value.name for value in source.graph.input if value.name not in inputs]
         raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
-    kernels = KernelSet(targets.resolve(request), request.precision)
+    target = targets.resolve(request)
     graphs: dict[int, Graph] = {}
-    with WeightSpool(directory) as spool:
+    with WeightSpool(directory) as spool, Compiler(target) as compiler:
+        kernels = KernelSet(target, request.precision, compiler if request.target == "cpu" else None)
         lowering = _Lowering(source, request, inputs, outputs, kernels, spool)
         for size in sorted(request.batch_sizes):
             progress.begin(f"lowering batch size {size}")
