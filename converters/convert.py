@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from clockwork_triton.artifact.cpu_features import host_features, missing
 from clockwork_triton.artifact.manifest import Manifest
@@ -20,6 +21,7 @@ from converters.lower import lower
 from converters.plan import plan
 from converters.prepare import prepare
 from converters.request import ConversionError, ConversionRequest, Progress
+from converters.schedules.cpu.tuning import Tuner
 from converters.shapes import input_shapes
 from converters.source import Source, read_source
 from converters.support import check_tensors
@@ -31,8 +33,10 @@ def convert(
     directory: Path,
     origin: Mapping[str, str],
     report: Callable[[Progress], None],
+    choices: Path | None = None,
 ) -> Manifest:
-    """Writes the artifact's files into `directory`, which exists and is empty.
+    """Writes the artifact's files into `directory`, which exists and is empty. `choices`: where tuning keeps
+    what it chose for the next model; nowhere if None.
 
     Raises ConversionError where the model cannot be converted, or the artifact does not compute what the
     ONNX reference does.
@@ -49,13 +53,16 @@ def convert(
     target = targets.resolve(request)
     graphs: dict[int, Graph] = {}
     with WeightSpool(directory) as spool, Compiler(target) as compiler:
-        kernels = KernelSet(target, request.precision, compiler if request.target == "cpu" else None)
+        tuner = _tuner(request, target, choices)
+        kernels = KernelSet(target, request.precision, compiler if request.target == "cpu" else None, tuner)
         lowering = _Lowering(source, request, inputs, outputs, kernels, spool)
         for size in sorted(request.batch_sizes):
             progress.begin(f"lowering batch size {size}")
             graphs[size] = lowering.graph(size)
         index_limits = lowering.index_limits
         del source, lowering
+        if tuner is not None:
+            tuner.save()
         progress.begin("compiling")
         launches = kernels.compile(directory)
         progress.begin("packing weights")
@@ -121,6 +128,15 @@ class _Lowering:
                     "inside the model is fixed, set max_batch_size to 1 or 0"
                 ) from error
             raise
+
+
+def _tuner(request: ConversionRequest, target: Any, choices: Path | None) -> Tuner | None:
+    """Timing on this machine says nothing about another kind."""
+    if request.tune == "off":
+        return None
+    if request.target != "cpu" or request.arch:
+        raise ConversionError("tuning times kernels here: it is for this machine's CPU, named by no --arch")
+    return Tuner(target, choices)
 
 
 def _order(kind: str, wanted: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

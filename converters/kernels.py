@@ -14,6 +14,7 @@ from clockwork_triton.artifact.manifest import Launch
 from converters import device_code
 from converters.compiler import Compiler
 from converters.graph import Value
+from converters.schedules.cpu.tuning import Tuner
 from converters.scratch import STACK_BYTES, lift_scratch
 
 # Kernels that are compiled together: enough that a part costs little beside them, few enough to share out.
@@ -29,6 +30,8 @@ class KernelSet:
     """Of products on a GPU."""
     compiler: Compiler | None = None
     """For a CPU: where kernels go as they come. A GPU's are compiled together."""
+    tuner: Tuner | None = None
+    """For a CPU: chooses tiles by timing them, which nothing should be compiled beside."""
     functions: dict[str, tirx.PrimFunc] = field(default_factory=dict)
     scratch: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     _names: dict[Any, str] = field(default_factory=dict)
@@ -45,7 +48,7 @@ class KernelSet:
             lifted, self.scratch[name] = lift_scratch(func, smallest)
             self.functions[name] = lifted.with_attr("global_symbol", name)
             self._waiting.append(name)
-            if len(self._waiting) == PART:
+            if len(self._waiting) == PART and self.tuner is None:
                 self._hand_over(PART)
         return name
 

@@ -30,6 +30,8 @@ class Machine:
     l2: int = 512 * KIB
     threads: int = 1
     """Cores that share a kernel."""
+    tile: int = 0
+    """Which of the cost model's tiles a kernel gets, from the best on."""
 
     @classmethod
     def of(cls, target: tvm.target.Target) -> Machine:
