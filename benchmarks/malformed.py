@@ -202,6 +202,8 @@ class Good(threading.Thread):
         self._kind, self._client = kind, kind.InferenceServerClient(address)
         self.stopped = threading.Event()
         self.latencies: list[float] = []
+        self.longest: tuple[float, float] = (0.0, 0.0)
+        """When it began and ended."""
         self.failures: list[str] = []
 
     def run(self) -> None:
@@ -215,7 +217,9 @@ class Good(threading.Thread):
             except Exception as error:
                 self.failures.append(f"{error!r} {error}")
                 continue
-            self.latencies.append(time.perf_counter() - begin)
+            end = time.perf_counter()
+            self.latencies.append(end - begin)
+            self.longest = max(self.longest, (begin, end), key=lambda span: span[1] - span[0])
             if not np.array_equal(answer.as_numpy("OUTPUT0"), VALUES * 2):
                 self.failures.append("a wrong answer")
 
@@ -236,6 +240,21 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def busy_s() -> tuple[float, float]:
+    """CPU time that this process's children have taken, the attackers left out; and all that there was."""
+    attackers = {process.pid for process in multiprocessing.active_children()}
+    own = 0.0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == os.getpid() and int(path.parent.name) not in attackers:
+                own += int(fields[11]) + int(fields[12])
+    everyone = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = everyone[3] + everyone[4]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return own / ticks, (sum(everyone) - idle) / ticks
+
+
 def torment(ports: Ports, seconds: float, seed: int, say: Callable[[str], None]) -> bool:
     """Whether all was well."""
     context = multiprocessing.get_context("spawn")
@@ -249,8 +268,10 @@ def torment(ports: Ports, seconds: float, seed: int, say: Callable[[str], None])
         client.start()
     attacker.start()
     memory = []
+    busy: list[tuple[float, float, float]] = []
     while not pipe.poll(0.5):
         memory.append(resident_mb())
+        busy.append((time.perf_counter(), *busy_s()))
     for client in good.values():
         client.stopped.set()
         client.join()
@@ -265,6 +286,11 @@ def torment(ports: Ports, seconds: float, seed: int, say: Callable[[str], None])
             f"p50 {latencies[len(latencies) // 2] * 1e3:.2f} ms, "
             f"p99 {latencies[int(len(latencies) * 0.99)] * 1e3:.2f} ms, longest {latencies[-1] * 1e3:.0f} ms"
         )
+        begin, end = client.longest
+        inside = [sample for sample in busy if begin - 0.5 <= sample[0] <= end + 0.5]
+        if len(inside) > 1:
+            server, machine = (inside[-1][i] - inside[0][i] for i in (1, 2))
+            say(f"         during the longest the server worked {server:.1f} s, the machine {machine:.1f} s")
         for failure in client.failures[:5]:
             say(f"         {failure}")
         fine = fine and not client.failures

@@ -147,7 +147,8 @@ def main() -> int:
             python = ["env", "-C", str(place.resolve()), f"PYTHONPATH={place.resolve()}", sys.executable]
             command = [*python, "-m", "clockwork_triton.cli", "serve"]
             setup = Setup(command, scratch, arguments.artifact_cache or scratch / "artifacts", scratch)
-            server = setup.serve(repository, *flags.get(tree, ["--grpc-transport=http2"]), name=tree)
+            chosen = ["--grpc-transport=http2", *flags.get(tree, [])]
+            server = setup.serve(repository, *chosen, name=tree, log_actions=False)
             servers[tree] = stack.enter_context(server)
         found = compare(servers, arguments.concurrency, arguments.rounds, scratch)
     console.print(machine.description())

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "convert": ("convert", "compile ONNX models into artifacts"),
     "stages": ("stages", "show where the time of a running server's requests goes"),
     "profile": ("profile", "measure a model on a device"),
+    "doctor": ("doctor", "check how this machine is set up"),
     "simulate": ("simulate", "run the controller on a virtual clock"),
     "capacity": ("capacity", "find what a given traffic needs"),
     "bench": ("bench", "load a server and say what it made of it"),

@@ -50,6 +50,11 @@ def slot_bytes(device: str) -> int:
     return 64 << 20 if gpu_of(device) is not None else 256 << 20
 
 
+def worker_cores(device: str) -> int:
+    """Cores that a worker has use for: one that starts kernels and waits for them, one for all else."""
+    return 2 if gpu_of(device) is not None else 1
+
+
 @dataclass(frozen=True)
 class Place:
     """`workers`: the numbers of the devices that serve a model; `gpus`: which GPUs these are, if any."""

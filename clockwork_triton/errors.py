@@ -42,6 +42,10 @@ class ExecutionError(ServerError):
     """A request that was in order and failed all the same: refused for its deadline, or by the device."""
 
 
+class NotHere(ServerError):
+    """A model that this process does not know, though another of the server's may."""
+
+
 def printable(text: str) -> str:
     """The text with bytes that are not UTF-8, which file names may have, written as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

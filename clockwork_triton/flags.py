@@ -25,6 +25,7 @@ class ServeOptions:
     model_control_mode: str
     load_model: tuple[str, ...]
     repository_poll_secs: float
+    fallback: bool
     exit_on_error: bool
     strict_readiness: bool
     disable_auto_complete_config: bool
@@ -76,6 +77,8 @@ class ServeOptions:
     device: tuple[str, ...]
     device_memory: int
     artifact_cache: Path
+    frontends: int
+    busy_poll_us: int
     policy: str
     action_log: Path | None
     request_log: Path | None

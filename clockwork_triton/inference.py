@@ -26,6 +26,14 @@ class Source(Protocol):
 InputData = bytes | memoryview | Source
 
 
+class Block(NamedTuple):
+    """Memory of a front end that workers share: the inputs of a call from byte `place` of its arena on, and
+    room for the outputs, laid out as an I/O slot of as many rows is."""
+
+    arena: int
+    place: int
+
+
 def as_bytes(data: InputData) -> bytes:
     """A copy of an input's bytes, wherever they are."""
     if isinstance(data, bytes | memoryview):
@@ -40,7 +48,9 @@ class InferenceCall(NamedTuple):
 
     `inputs` are the raw bytes of every input of the model, in the model's order, row-major, little-endian.
     `rows` is the batch dimension, 1 for a model that does not batch. `deadline_ns` is absolute, on the
-    monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default.
+    monotonic clock; None: no deadline. `priority` 1 is the highest; 0 stands for the default. `shapes` of the
+    inputs, batch dimension included, where the model is not compiled. With a `block`, the tensors are there:
+    `inputs` is empty, and so are the outputs of the answer.
     """
 
     model_id: int
@@ -49,6 +59,8 @@ class InferenceCall(NamedTuple):
     arrival_ns: int
     deadline_ns: int | None
     priority: int = 0
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    block: Block | None = None
 
 
 class Moments(NamedTuple):
@@ -66,7 +78,8 @@ class InferenceAnswer(NamedTuple):
     """The raw bytes of every output in the model's order, and where the time went.
 
     `executed_rows` is the size of the batch that ran, padding included; `action_id` is the same for all
-    calls answered by one execution, so that executions can be counted.
+    calls answered by one execution, of which one `leads`, so that executions can be counted. `shapes` of the
+    outputs, batch dimension included, where the model is not compiled.
     """
 
     outputs: tuple[bytes, ...]
@@ -77,6 +90,8 @@ class InferenceAnswer(NamedTuple):
     infer_ns: int
     output_ns: int
     moments: Moments
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    leads: bool = True
 
 
 Done = Callable[[InferenceAnswer | ServerError], None]

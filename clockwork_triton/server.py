@@ -7,46 +7,47 @@ import contextlib
 import gc
 import logging
 import os
+import pickle
 import resource
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from clockwork_triton import __version__
 from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
-from clockwork_triton.devices import default_memory, slot_bytes
+from clockwork_triton.devices import default_memory, slot_bytes, worker_cores
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import ServerError
 from clockwork_triton.event_loop import longest_turn_ns
 from clockwork_triton.flag_settings import latency_options
 from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.allocator import keep_freed_memory
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.facilities import Facilities
-from clockwork_triton.frontend.grpc_options import GrpcOptions, KeepAlive, Tls
-from clockwork_triton.frontend.grpc_server import GrpcServer
-from clockwork_triton.frontend.http.app import HttpApp
-from clockwork_triton.frontend.http.server import HttpServer
-from clockwork_triton.frontend.http2_server import Http2Server
 from clockwork_triton.frontend.metrics import Metrics
 from clockwork_triton.frontend.metrics_http import MetricsServer
 from clockwork_triton.frontend.queries import ServerIdentity
 from clockwork_triton.frontend.response_cache import ResponseCache
-from clockwork_triton.frontend.restriction import Restriction
-from clockwork_triton.frontend.service import InferenceService
 from clockwork_triton.frontend.shared_memory import SharedMemory
+from clockwork_triton.gateway.arena import make_arena
+from clockwork_triton.gateway.hub import Hub, HubOptions
+from clockwork_triton.gateway.report import Report, take
+from clockwork_triton.gateway.shared_state import SharedState
 from clockwork_triton.loader import ArtifactLoader
+from clockwork_triton.nvml import Nvml
+from clockwork_triton.ports import Ports
 from clockwork_triton.reports import log_change, log_notice, model_row
 from clockwork_triton.repository.plan import ConfigOptions
 from clockwork_triton.repository.repository import ControlMode, Repository
 from clockwork_triton.repository.status import VersionStatus
 from clockwork_triton.telemetry.gauges import ServerGauges
 from clockwork_triton.telemetry.logs import Log
+from clockwork_triton.telemetry.stages import quantiles_ns
 from clockwork_triton.telemetry.statistics import Statistics
 from clockwork_triton.telemetry.trace_settings import from_options
 from clockwork_triton.telemetry.tracer import Tracer
@@ -64,7 +65,8 @@ class Server:
     def __init__(self, options: ServeOptions, log: Log) -> None:
         """ServerError if the options make no sense together."""
         self._options = options
-        workers = worker_options(options)
+        arena_fds = tuple(make_arena(number) for number in range(options.frontends))
+        workers = worker_options(options, arena_fds)
         _leave_cores_to(workers)
         keep_freed_memory()
         _allow_open_files()
@@ -72,7 +74,9 @@ class Server:
         controller = Controller(POLICIES[options.policy](), ControllerOptions())
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
-        self._loader = ArtifactLoader(self._pool, self._engine, self._bars, options.device)
+        self._loader = ArtifactLoader(
+            self._pool, self._engine, self._bars, options.device, fallback=options.fallback
+        )
         self._repository = Repository(
             options.model_repository,
             self._loader,
@@ -83,6 +87,7 @@ class Server:
                 auto_complete=not options.disable_auto_complete_config,
                 default_max_batch_size=options.default_max_batch_size,
                 gpus=options.gpus,
+                fallback=options.fallback,
             ),
             poll_interval_s=options.repository_poll_secs,
             loads_at_once=options.model_load_thread_count,
@@ -90,10 +95,11 @@ class Server:
             on_notice=log_notice,
         )
         slo_ns = round(options.default_slo_ms * 1e6) if options.default_slo_ms else None
+        self._statistics = Statistics(latency_options(options.metrics_config))
         self._plane = DataPlane(
             self._repository,
             self._engine,
-            Statistics(latency_options(options.metrics_config)),
+            self._statistics,
             time.monotonic_ns,
             default_slo_ns=slo_ns,
             strict_readiness=options.strict_readiness,
@@ -105,19 +111,11 @@ class Server:
                 self._repository,
             ),
         )
-        identity = ServerIdentity(options.id, __version__)
-        self._service = InferenceService(self._plane, identity, _merged(options.grpc_restricted_protocol))
-        transport = Http2Server if options.grpc_transport == "http2" else GrpcServer
-        self._grpc: GrpcServer | Http2Server = transport(self._service, grpc_options(options))
-        self._http = HttpServer(
-            HttpApp(
-                self._plane,
-                identity,
-                max_bytes=options.http_max_input_size,
-                restrictions=_merged(options.http_restricted_api),
-            )
-        )
-        self._metrics = MetricsServer(Metrics(self._plane, self._gauges).render)
+        self._ports = Ports(options, self._plane, ServerIdentity(options.id, __version__))
+        self._exposition = Metrics(self._plane, self._gauges, nvml=Nvml.open())
+        self._metrics = MetricsServer(self._render)
+        self._reports: Sequence[Report] = ()
+        self._hub = self._make_hub(arena_fds) if arena_fds else None
 
     async def run(self) -> int:
         """The exit status: 0 after a signal, 1 if the server could not start or had to end."""
@@ -147,14 +145,10 @@ class Server:
 
     async def _listen(self) -> None:
         options = self._options
-        if options.allow_grpc:
-            port = await self._grpc.start(f"{options.grpc_address}:{options.grpc_port}")
-            log.info("Started GRPCInferenceService at %s:%d", options.grpc_address, port)
-        if options.allow_http:
-            port = await self._http.start(
-                options.http_address, options.http_port, reuse_port=options.reuse_http_port
-            )
-            log.info("Started HTTPService at %s:%d", options.http_address, port)
+        if self._hub is None:
+            await self._ports.listen()
+        else:
+            await self._hub.start()
         if options.allow_metrics:
             port = await self._metrics.start(options.metrics_address, options.metrics_port)
             log.info("Started Metrics Service at %s:%d", options.metrics_address, port)
@@ -184,9 +178,12 @@ class Server:
     async def _shut_down(self) -> None:
         log.info("Shutting down; requests under way have %g s", self._options.exit_timeout_secs)
         self._plane.stop_accepting()
+        if self._hub is not None:
+            await self._hub.stop(self._options.exit_timeout_secs)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._plane.drained(), self._options.exit_timeout_secs)
-        await asyncio.gather(self._grpc.stop(1.0), self._http.stop(1.0))
+        if self._hub is None:
+            await self._ports.stop(1.0)
         await self._metrics.stop()
         self._plane.facilities.tracer.close()
         # The engine first: it tells all who wait for a worker that there is none any more.
@@ -195,16 +192,48 @@ class Server:
         await self._pool.close()
 
     def _gauges(self) -> ServerGauges:
+        stages = self._ports.service.stages.durations_ns()
+        turns_ns = [longest_turn_ns(asyncio.get_running_loop())]
+        for report in self._reports:
+            stages += report.stages
+            turns_ns.append(report.longest_turn_ns)
         return ServerGauges(
             self._engine.gauges(),
             self._loader.load_seconds,
             self._engine.prediction_errors,
-            self._service.stages.quantiles_ns(),
-            longest_turn_ns(asyncio.get_running_loop()),
+            quantiles_ns(stages),
+            max(turns_ns),
         )
+
+    async def _render(self) -> str:
+        if self._hub is not None:
+            await self._hub.collect()
+        return self._exposition.render()
+
+    def _make_hub(self, arena_fds: Sequence[int]) -> Hub:
+        return Hub(
+            HubOptions(pickle.dumps(self._options), arena_fds),
+            self._engine,
+            self._ports.service,
+            self._ports.app,
+            state=self._shared_state,
+            take=self._take,
+        )
+
+    def _shared_state(self) -> bytes:
+        facilities = self._plane.facilities
+        return pickle.dumps(
+            SharedState.of(self._repository.ready, facilities.shared_memory, facilities.log.settings)
+        )
+
+    def _take(self, reports: Sequence[Report]) -> None:
+        self._reports = reports
+        take(reports, self._plane, self._statistics)
 
     def _changed(self, status: VersionStatus) -> None:
         log_change(status)
+        if self._hub is not None:
+            self._hub.changed()
         if status.serving is None or self._options.cache_config is not None:
             return
         if status.serving.served.config.response_cache.enable:
@@ -219,38 +248,7 @@ def _signalled(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def grpc_options(options: ServeOptions) -> GrpcOptions:
-    tls = None
-    if options.grpc_use_ssl or options.grpc_use_ssl_mutual:
-        assert options.grpc_server_cert is not None
-        assert options.grpc_server_key is not None
-        roots = options.grpc_root_cert if options.grpc_use_ssl_mutual else None
-        tls = Tls(options.grpc_server_cert, options.grpc_server_key, roots)
-    keepalive = KeepAlive(
-        options.grpc_keepalive_time,
-        options.grpc_keepalive_timeout,
-        options.grpc_keepalive_permit_without_calls,
-        options.grpc_http2_max_pings_without_data,
-        options.grpc_http2_min_recv_ping_interval_without_data,
-        options.grpc_http2_max_ping_strikes,
-        options.grpc_max_connection_age,
-        options.grpc_max_connection_age_grace,
-    )
-    return GrpcOptions(tls, keepalive, options.grpc_infer_response_compression_level, options.reuse_grpc_port)
-
-
-def _merged(restrictions: Sequence[Mapping[str, Restriction]]) -> dict[str, Restriction]:
-    """ServerError where a part is restricted twice."""
-    merged: dict[str, Restriction] = {}
-    for each in restrictions:
-        for category, restriction in each.items():
-            if category in merged:
-                raise ServerError(Code.INVALID_ARG, f"'{category}' is restricted more than once")
-            merged[category] = restriction
-    return merged
-
-
-def worker_options(options: ServeOptions) -> tuple[WorkerOptions, ...]:
+def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tuple[WorkerOptions, ...]:
     """A worker for each device, on a core of its own where there are enough."""
     devices = options.device
     return tuple(
@@ -259,7 +257,9 @@ def worker_options(options: ServeOptions) -> tuple[WorkerOptions, ...]:
             options.device_memory or default_memory(device),
             WORKSPACE_BYTES,
             slot_bytes=slot_bytes(device),
-            cores=cores_for(index, len(devices)),
+            cores=cores_for(index, len(devices), max(map(worker_cores, devices))),
+            arena_fds=arena_fds,
+            busy_poll_us=options.busy_poll_us,
         )
         for index, device in enumerate(devices)
     )

@@ -81,6 +81,30 @@ def _convert(job: dict[str, Any], answers: BinaryIO) -> str:
     return str(found)
 
 
+def _look_up_host(job: dict[str, Any], _: BinaryIO) -> str | None:
+    from converters.host import host_origin
+    from converters.key import key_of, origin
+
+    key = key_of(host_origin(origin(request_from_json(job["request"]))))
+    found = ArtifactCache(Path(job["cache"])).find(key)
+    return None if found is None else str(found)
+
+
+def _make_host(job: dict[str, Any], _: BinaryIO) -> str:
+    from converters.host import host_origin, make_host_artifact
+    from converters.key import key_of, origin
+
+    request = request_from_json(job["request"])
+    cache = ArtifactCache(Path(job["cache"]))
+    made_of = host_origin(origin(request))
+    key = key_of(made_of)
+    with cache.building(key) as directory:
+        make_host_artifact(request, directory, made_of, job["reason"])
+    found = cache.find(key)
+    assert found is not None
+    return str(found)
+
+
 def _inspect(job: dict[str, Any], _: BinaryIO) -> dict[str, Any]:
     from converters.inspect import inspect
 
@@ -91,6 +115,8 @@ _JOBS: dict[str, Callable[[dict[str, Any], BinaryIO], Any]] = {
     "convert": _convert,
     "inspect": _inspect,
     "look_up": _look_up,
+    "look_up_host": _look_up_host,
+    "make_host": _make_host,
 }
 
 

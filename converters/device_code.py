@@ -7,11 +7,6 @@ no host code.
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +17,7 @@ from tvm import tirx
 from tvm.tirx.build import codegen_build, split_host_device_mods
 
 from clockwork_triton.artifact.manifest import Launch
+from converters.nvcc import compile_source
 from converters.request import ConversionError
 from converters.schedules.cuda.source import NAME, Source, source_of
 
@@ -146,26 +142,3 @@ def _launch(name: str, call: Any, numbers: Mapping[str, int]) -> Launch:
 def _dim3(values: tuple[int, ...]) -> tuple[int, int, int]:
     x, y, z = values
     return x, y, z
-
-
-def find_compiler() -> str | None:
-    """The path of nvcc, if there is one."""
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
-    return shutil.which("nvcc") or shutil.which("nvcc", path=str(Path(home) / "bin"))
-
-
-def compile_source(text: str, arch: str) -> bytes:
-    """CUDA C to a cubin for one architecture. ConversionError with the compiler's first complaint."""
-    compiler = find_compiler()
-    if compiler is None:
-        raise ConversionError("compiling for a GPU needs nvcc, of NVIDIA's CUDA toolkit, on the PATH")
-    if not re.fullmatch(r"sm_\d+[af]?", arch):
-        raise ConversionError(f"'{arch}' is not a GPU architecture such as sm_90")
-    with tempfile.TemporaryDirectory() as scratch:
-        source, cubin = Path(scratch) / "kernels.cu", Path(scratch) / "kernels.cubin"
-        source.write_text(text)
-        command = [compiler, "-cubin", f"-arch={arch}", "-std=c++17", "-O3", "-w", "-o", str(cubin)]
-        done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ConversionError(f"nvcc cannot compile the model: {done.stderr.strip()[:1500]}")
-        return cubin.read_bytes()

@@ -13,7 +13,7 @@ from typing import Any
 from clockwork_triton.artifact.cache import ArtifactCache
 from clockwork_triton.artifact.signature import Signature
 from converters.process import Process, Report
-from converters.request import ConversionRequest, ProcessDied, Progress
+from converters.request import ConversionError, ConversionRequest, ProcessDied, Progress
 from converters.wire import request_to_json, signature_from_json
 
 GIB = 1 << 30
@@ -52,21 +52,38 @@ class ConversionPool:
         self._asking = asyncio.Lock()
         self._kept: Process | None = None
 
-    async def convert(self, request: ConversionRequest, progress: Report = _silent) -> Path:
-        """The artifact's directory, from the cache or made anew. ConversionError says why there is none."""
+    async def convert(
+        self, request: ConversionRequest, progress: Report = _silent, *, fallback: bool = False
+    ) -> Path:
+        """The artifact's directory, from the cache or made anew. ConversionError says why there is none.
+
+        With `fallback`, a model that cannot be compiled gets an artifact that a host runtime runs.
+        """
         job = {"request": request_to_json(request), "cache": str(self._cache.root.resolve())}
         progress(Progress(request.name, "looking in the cache", 0, 1))
         found = await self._ask({"kind": "look_up", **job})
+        if found is None and fallback:
+            found = await self._ask({"kind": "look_up_host", **job})
         if found is not None:
             progress(Progress(request.name, "found in the cache", 1, 1))
             return Path(found)
         async with self._converting:
-            process = await Process.start(self._command, self._memory_bytes)
             try:
-                return Path(await process.ask({"kind": "convert", **job}, progress, self._timeout_s))
-            finally:
-                await process.kill()
-                self._cache.clean()
+                return Path(await self._make({"kind": "convert", **job}, progress))
+            except ConversionError as error:
+                if not fallback:
+                    raise
+                progress(Progress(request.name, "trying it without compiling", 0, 1))
+                return Path(await self._make({"kind": "make_host", "reason": str(error), **job}, progress))
+
+    async def _make(self, job: dict[str, Any], progress: Report) -> str:
+        """What a process of its own answers to a job that fills the cache."""
+        process = await Process.start(self._command, self._memory_bytes)
+        try:
+            return str(await process.ask(job, progress, self._timeout_s))
+        finally:
+            await process.kill()
+            self._cache.clean()
 
     async def inspect(self, onnx: Path) -> Signature:
         """The file's signature. ConversionError where it has none that can be served."""

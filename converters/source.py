@@ -169,7 +169,7 @@ def aligned(array: Array) -> Array:
 def hash_files(path: Path) -> str:
     """SHA-256 over the ONNX file and the external data files it names, in a fixed order."""
     digest = hashlib.sha256()
-    for file in (path, *sorted(_external_files(path))):
+    for file in (path, *sorted(external_files(path))):
         digest.update(file.name.encode() + b"\0")
         with file.open("rb") as stream:
             while chunk := stream.read(1 << 22):
@@ -177,7 +177,8 @@ def hash_files(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _external_files(path: Path) -> set[Path]:
+def external_files(path: Path) -> set[Path]:
+    """The files beside an ONNX file that hold its weights. ConversionError where one is not there."""
     model = read_model(path, weights=False)
     names = {
         entry.value

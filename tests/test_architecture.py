@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {"datatypes", "errors", "event_loop", "inference", "__init__"}
+LEAVES = {"datatypes", "errors", "event_loop", "inference", "nvml", "__init__"}
 CONTROLLER_DATA = {"controller.actions", "controller.specs", "controller.events", "controller.commands"}
 ALLOWED: dict[str, set[str]] = {
     "artifact": LEAVES | {"artifact"},
@@ -22,11 +22,13 @@ ALLOWED: dict[str, set[str]] = {
     "repository": LEAVES | {"artifact", "repository"},
     "frontend": LEAVES | {"repository", "telemetry", "frontend"},
     "engine": LEAVES | {"artifact", "controller", "transport", "telemetry", "engine"},
+    "gateway": LEAVES | {"artifact", "transport", "repository", "telemetry", "frontend", "gateway"},
     "simulation": {"controller", "telemetry", "simulation"},
     "bench": LEAVES | {"simulation.workloads", "simulation.traces", "bench"},
+    "doctor": LEAVES | {"worker", "doctor"},
     "converters": LEAVES | {"artifact", "converters"},
 }
-COMPOSERS = {"cli", "server", "console", "reports", "loader", "devices", "commands"}
+COMPOSERS = {"cli", "server", "front_end", "ports", "console", "reports", "loader", "devices", "commands"}
 COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}
 
 

@@ -9,7 +9,7 @@ from clockwork_triton.flag_table import FLAGS, Effect
 from clockwork_triton.flags import ServeOptions, flag_page, make_parser, parse_serve
 from clockwork_triton.frontend.grpc_options import GrpcOptions, KeepAlive, Tls
 from clockwork_triton.frontend.restriction import Restriction
-from clockwork_triton.server import grpc_options
+from clockwork_triton.ports import grpc_options
 from clockwork_triton.telemetry.latency_options import LatencyOptions
 
 POLICIES = ("adaptive", "clockwork")

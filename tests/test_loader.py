@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from clockwork_triton.artifact import Profile
 from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.specs import Estimate
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments
 from clockwork_triton.loader import ArtifactLoader
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
+from clockwork_triton.repository.model import MemoryUse
+from clockwork_triton.repository.warmup import WarmupSample
 from converters.request import ConversionRequest
 from tests.worker import tiny
 
@@ -29,6 +33,9 @@ class FakeEngine:
     def __init__(self) -> None:
         self.calibrations = 0
         self.scheduled: dict[int, Mapping[str, Estimate]] = {}
+        self.calls: list[InferenceCall] = []
+        self.retired: list[int] = []
+        self.failure: ServerError | None = None
 
     def device_kinds(self, workers: frozenset[int]) -> tuple[str, ...]:
         assert workers == {0}
@@ -45,6 +52,16 @@ class FakeEngine:
         infer_ns = {size: (1000 * size,) * count for size, count in runs.items()}
         return Calibrated(model_id, kind, (LOAD_NS,) * loads, infer_ns)
 
+    def submit(self, call: InferenceCall, done: Done) -> int:
+        self.calls.append(call)
+        moments = Moments(0, 0, 0, 0, 0)
+        answer = InferenceAnswer((), 1, call.rows, 0, 0, 0, 0, moments)
+        asyncio.get_running_loop().call_soon(done, self.failure or answer)
+        return len(self.calls)
+
+    async def retire_model(self, model_id: int) -> None:
+        self.retired.append(model_id)
+
     def schedule_model(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
         self.scheduled[model_id] = estimates
 
@@ -52,9 +69,11 @@ class FakeEngine:
 @dataclass
 class FakePool:
     found: Path
+    fallbacks: list[bool] = field(default_factory=list)
 
-    async def convert(self, request: ConversionRequest, progress: object) -> Path:
+    async def convert(self, request: ConversionRequest, progress: object, *, fallback: bool) -> Path:
         assert request.target == "cpu"
+        self.fallbacks.append(fallback)
         return self.found
 
 
@@ -95,3 +114,38 @@ def test_a_cache_that_cannot_be_written_still_serves(
         assert load(engine, artifact).load_ns == LOAD_NS
     assert engine.scheduled[1]["toy"].load_ns == LOAD_NS
     assert f"the profile is not kept: cannot write to {artifact}: Read-only file system" in caplog.text
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_texts_may_always_run_without_compiling_the_rest_where_it_is_allowed(
+    tmp_path: Path, fallback: bool
+) -> None:
+    pool = FakePool(tmp_path)
+    loader = ArtifactLoader(pool, FakeEngine(), lambda _: None, fallback=fallback)  # type: ignore[arg-type]
+    for kind in ("TYPE_FP32", "TYPE_STRING"):
+        config = ModelConfig(max_batch_size=4)
+        config.input.add(name="X", data_type=kind)
+        asyncio.run(loader.convert(ModelSource("m", 1, tmp_path, config, {})))
+    assert pool.fallbacks == [fallback, True]
+
+
+def test_warmup_samples_are_answered_before_a_model_is_loaded(tmp_path: Path) -> None:
+    artifact = tiny.write(tmp_path / "tiny", None)
+    engine = FakeEngine()
+    loader = ArtifactLoader(FakePool(artifact), engine, lambda _: None)  # type: ignore[arg-type]
+    config = ModelConfig()
+    config.CopyFrom(CONFIG)
+    config.input.add(name="x", data_type="TYPE_FP32", dims=[tiny.WIDTH])
+    sample = WarmupSample("s", 3, 2, {"x": bytes(range(16))}, {"x": (tiny.WIDTH,)})
+    source = ModelSource("tiny", 1, artifact, config, {}, warmup=(sample,))
+
+    async def through() -> LoadedModel:
+        return await loader.load(source, await loader.convert(source))
+
+    loaded = asyncio.run(through())
+    assert loaded.memory == (MemoryUse("CPU", 0, 3 * tiny.PAGE),)
+    assert [(call.rows, call.inputs) for call in engine.calls] == [(3, (bytes(range(16)) * 3,))] * 2
+    engine.failure = ServerError(Code.INTERNAL, "the device failed")
+    with pytest.raises(ServerError, match="failed to run warmup sample 's': the device failed"):
+        asyncio.run(through())
+    assert engine.retired == [1]

@@ -86,6 +86,79 @@ def http_exchanges() -> Iterator[HttpExchange]:
     yield HttpExchange("POST", INFER, b"x", {"Content-Encoding": "br"})
     for path in ("/v2/models/no/infer", "/v2/models/simple/versions/9/infer"):
         yield HttpExchange("POST", path, b"{}")
+    for name, document in (*_sequence_bodies(), *_text_bodies(), *_chain_bodies()):
+        yield HttpExchange("POST", f"/v2/models/{name}/infer", json.dumps(document).encode())
+    for path, body in _generated():
+        yield HttpExchange(
+            "POST", f"/v2/models/{path}", body if isinstance(body, bytes) else json.dumps(body).encode()
+        )
+
+
+def _sequence_bodies() -> Iterator[tuple[str, Any]]:
+    def asked(value: int, rows: int = 1, **parameters: Any) -> tuple[str, Any]:
+        data = {"name": "X", "datatype": "INT32", "shape": [rows, 1], "data": [value] * rows}
+        return "sequence", {"inputs": [data], "parameters": parameters}
+
+    yield asked(1)
+    yield asked(1, sequence_id=0, sequence_start=True)
+    yield asked(1, sequence_id="")
+    yield asked(1, sequence_id=7)
+    yield asked(1, sequence_id=7, sequence_end=True)
+    yield asked(1, sequence_id=7, sequence_start=True)
+    yield asked(5, sequence_id=7)
+    yield asked(5, rows=2, sequence_id=7)
+    yield asked(1, sequence_id=8, sequence_start=True)
+    yield asked(5, sequence_id=7, sequence_start=True)
+    yield asked(9, sequence_id=7, sequence_end=True)
+    yield asked(9, sequence_id=7)
+    yield asked(9, sequence_id=8, sequence_end=True)
+    yield asked(3, sequence_id=9, sequence_start=True, sequence_end=True)
+    yield asked(3, sequence_id=9)
+
+
+def _text_bodies() -> Iterator[tuple[str, Any]]:
+    for shape, data in (
+        *(([1, 2], ["a", "\u00fc"]), ([2, 1], ["", "b"]), ([1, 2], [["a", "b"]])),
+        *(
+            ([1, 2], ["a"]),
+            ([1, 1], ["a", "b"]),
+            ([1, 1], [5]),
+            ([5, 1], ["a"] * 5),
+            ([1], ["a"]),
+            ([1, -1], ["a"]),
+        ),
+    ):
+        yield "texts", {"inputs": [{"name": "X", "datatype": "BYTES", "shape": shape, "data": data}]}
+
+
+def _chain_bodies() -> Iterator[tuple[str, Any]]:
+    first = tensor("A")
+    yield "chain", {"inputs": [first, tensor("B", data=[1] * 16)], "id": "9"}
+    yield "chain", {"inputs": [first, tensor("B")], "outputs": [{"name": "C"}]}
+    yield "chain", {"inputs": [first]}
+    yield "chain", {"inputs": [first, tensor("B", shape=[2, 16], data=COUNTED * 2)]}
+    yield "chain", {"inputs": [first, tensor("B", datatype="FP32")]}
+    yield "chain", {"inputs": [first, tensor("X")]}
+    yield "chain", {"inputs": [first, tensor("B")], "outputs": [{"name": "sum"}]}
+    yield "chain", {"inputs": [tensor(name, shape=[9, 16], data=COUNTED * 9) for name in "AB"]}
+
+
+def _generated() -> Iterator[tuple[str, Any]]:
+    yield "double/generate", {"X": [1, 2, 3, 4]}
+    yield "double/generate", {"X": [1, 2, 3, 4, 5, 6, 7, 8], "id": "7"}
+    yield "double/generate", {"X": [1, 2, 3]}
+    yield "double/generate", {"X": ["a", 2, 3, 4]}
+    yield "double/generate", {}
+    yield "double/generate", {"X": [1, 2, 3, 4], "x": "y", "parameters": {"z": 1}}
+    yield "double/generate", {"X": [1, 2, 3, 4], "parameters": 5}
+    yield "double/generate", b"{"
+    yield "double/generate_stream", {"X": [1, 2, 3, 4]}
+    yield "simple/generate", {"INPUT0": COUNTED, "INPUT1": COUNTED}
+    yield "texts/generate", {"X": "hello"}
+    yield "texts/generate", {"X": ["hello", "you"]}
+    yield "texts/versions/1/generate", {"X": "hello"}
+    yield "texts/generate_stream", {"X": 5}
+    yield "no/generate", {}
 
 
 def _posted() -> Iterator[tuple[str, Any]]:
@@ -178,6 +251,8 @@ def _infer_bodies() -> Iterator[Any]:
 def grpc_exchanges() -> Iterator[GrpcExchange]:
     for rpc in ("ServerLive", "ServerReady", "ServerMetadata", "RepositoryIndex", "LogSettings"):
         yield _grpc(rpc)
+    for name in ("texts", "sequence", "chain"):
+        yield _grpc("ModelMetadata", name=name)
     for rpc in ("ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"):
         for fields in ({"name": "double"}, {"name": "no"}, {"name": "simple", "version": "9"}):
             yield _grpc(rpc, **fields)

@@ -14,11 +14,18 @@ class Reason(NamedTuple):
 
 
 REASONS = (
-    Reason("ServerMetadata", "", "version and extensions are this server's own: there are no sequences"),
-    Reason("GET /v2", "extensions", "version and extensions are this server's own: there are no sequences"),
+    Reason("ServerMetadata", "", "version and extensions are this server's own"),
+    Reason("GET /v2", "extensions", "version and extensions are this server's own"),
     Reason("config", "backend", "another backend, so another platform, file name and instance groups"),
     Reason("ModelConfig", "backend", "another backend, so another platform, file name and instance groups"),
     Reason("", "onnxruntime_onnx", "another backend, so another platform"),
+    Reason("index", "runs on onnxruntime", "the index tells what runs a model that is not compiled, and why"),
+    Reason(
+        "RepositoryIndex",
+        "runs on onnxruntime",
+        "the index tells what runs a model that is not compiled, and why",
+    ),
+    Reason("chain", "sequence_end", "Triton's ensembles answer with the parameters of an empty sequence too"),
     Reason("", "last_inference", "counted and timed by itself"),
     Reason("", "memory_usage", "counted and timed by itself"),
     Reason(

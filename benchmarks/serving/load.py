@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +18,8 @@ from clockwork_triton.bench import wire
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 CONNECTIONS = 8
 """Of an open loop, so that no limit on the streams of one holds requests back."""
+BATCH = 32
+"""So many requests at most are sent between two looks at the answers."""
 HANG = "HANG"
 HANG_S = 30.0
 """A request without an answer for this long hangs. Far beyond every timeout that checks give."""
@@ -50,20 +55,17 @@ class Answer:
         return self.sent_ns - self.due_ns
 
 
-async def _ask(
-    connection: wire.Connection, requests: Sequence[bytes], index: int, due_ns: int | None, keep: bool
-) -> Answer:
+async def _ask(connection: wire.Connection, requests: Sequence[bytes], index: int, keep: bool) -> Answer:
     sent_ns = time.monotonic_ns()
-    due_ns = sent_ns if due_ns is None else due_ns
     try:
-        status, body, _ = await connection.call(requests[index])
+        reply = await connection.call(requests[index])
     except asyncio.CancelledError:
-        # By one of the loops below, which gave up on it.
-        return Answer(index, due_ns, sent_ns, time.monotonic_ns(), HANG)
+        # By the loop below, which gave up on it.
+        return Answer(index, sent_ns, sent_ns, time.monotonic_ns(), HANG)
     done_ns = time.monotonic_ns()
-    if status == "OK":
-        return Answer(index, due_ns, sent_ns, done_ns, status, "", body if keep else b"")
-    return Answer(index, due_ns, sent_ns, done_ns, status, body.decode(errors="replace"))
+    if reply.status == "OK":
+        return Answer(index, sent_ns, sent_ns, done_ns, "OK", "", reply.body if keep else b"")
+    return Answer(index, sent_ns, sent_ns, done_ns, reply.status, reply.body.decode(errors="replace"))
 
 
 def closed_loop(
@@ -91,7 +93,7 @@ def closed_loop(
         for number in numbers:
             if time.monotonic() >= until:
                 return
-            asking = asyncio.create_task(_ask(connection, requests, number % len(requests), None, keep))
+            asking = asyncio.create_task(_ask(connection, requests, number % len(requests), keep))
             done, _ = await asyncio.wait([asking], timeout=patience_s or HANG_S)
             if not done:
                 asking.cancel()
@@ -126,23 +128,75 @@ def open_loop(address: str, requests: Sequence[bytes], arrivals: Sequence[float]
     async def run() -> list[Answer]:
         connections = [await wire.connect(address, INFER) for _ in range(CONNECTIONS)]
         for connection in connections:
-            await _ask(connection, requests, 0, None, False)  # settles the connection's settings
+            await connection.settled()
         begin_ns = time.monotonic_ns() + 50_000_000
-        tasks = []
-        for number, arrival in enumerate(arrivals):
-            due_ns = begin_ns + int(arrival * 1e9)
-            late_ns = time.monotonic_ns() - due_ns
-            # Also when it is late, now and then: or sending a backlog would keep answers from being read.
-            if late_ns < 0 or number % 16 == 0:
-                await asyncio.sleep(max(0, -late_ns) / 1e9)
-            asking = _ask(connections[number % CONNECTIONS], requests, number % len(requests), due_ns, False)
-            tasks.append(asyncio.create_task(asking))
-        _, pending = await asyncio.wait(tasks, timeout=HANG_S)
-        for task in pending:
-            task.cancel()
-        answers = [await task for task in tasks]
+        schedule = _Schedule(connections, requests, [begin_ns + int(each * 1e9) for each in arrivals])
+        answers = await schedule.run()
         for connection in connections:
             connection.close()
         return answers
 
-    return asyncio.run(run())
+    gc.collect()
+    gc.disable()  # A look through so many answers would keep others waiting.
+    try:
+        return asyncio.run(run())
+    finally:
+        gc.enable()
+
+
+class _Schedule:
+    """Requests sent at the times they are due, and what became of them."""
+
+    def __init__(
+        self, connections: Sequence[wire.Connection], requests: Sequence[bytes], due_ns: Sequence[int]
+    ) -> None:
+        self._connections = connections
+        self._requests = requests
+        self._due_ns = due_ns
+        self._sent_ns: list[int] = []
+        self._answers: dict[int, Answer] = {}
+        self._all_there = asyncio.Event()
+
+    async def run(self) -> list[Answer]:
+        """In the order of the schedule."""
+        if self._due_ns:
+            self._go_on()
+            patience_s = (self._due_ns[-1] - time.monotonic_ns()) / 1e9 + HANG_S
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._all_there.wait(), patience_s)
+        hung = wire.Reply(HANG, b"", False)
+        for number in range(len(self._sent_ns)):
+            if number not in self._answers:
+                self._done(number, hung)
+        return [self._answers[number] for number in range(len(self._sent_ns))]
+
+    def _go_on(self) -> None:
+        """Sends what is due, some at a time, so that answers are read however late the schedule is."""
+        loop = asyncio.get_running_loop()
+        for _ in range(BATCH):
+            number = len(self._sent_ns)
+            if number == len(self._due_ns):
+                break
+            if self._due_ns[number] > time.monotonic_ns():
+                loop.call_at(self._due_ns[number] / 1e9, self._go_on)
+                break
+            self._sent_ns.append(time.monotonic_ns())
+            request = self._requests[number % len(self._requests)]
+            self._connections[number % len(self._connections)].send(request, partial(self._done, number))
+        else:
+            loop.call_soon(self._go_on)
+        for connection in self._connections:
+            connection.flush()
+
+    def _done(self, number: int, reply: wire.Reply) -> None:
+        details = "" if reply.status == "OK" else reply.body.decode(errors="replace")
+        self._answers[number] = Answer(
+            number % len(self._requests),
+            self._due_ns[number],
+            self._sent_ns[number],
+            time.monotonic_ns(),
+            reply.status,
+            details,
+        )
+        if len(self._answers) == len(self._due_ns):
+            self._all_there.set()

@@ -118,6 +118,7 @@ class Setup:
         artifact_cache: Path | None = None,
         wait: bool = True,
         name: str = "server",
+        log_actions: bool = True,
     ) -> Iterator[Server]:
         """A server for the length of a `with` block, ready when it begins unless `wait` is False."""
         grpc_port, http_port, metrics_port = free_ports(3)
@@ -128,7 +129,8 @@ class Setup:
             *("--model-repository", str(repository)),
             *("--artifact-cache", str(artifact_cache or self.artifact_cache)),
             *("--grpc-port", str(grpc_port), "--http-port", str(http_port)),
-            *("--metrics-port", str(metrics_port), "--action-log", str(action_log)),
+            *("--metrics-port", str(metrics_port)),
+            *(("--action-log", str(action_log)) if log_actions else ()),
             *(f"--{protocol}-address=127.0.0.1" for protocol in ("grpc", "http", "metrics")),
             *flags,
         ]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.manifest import MODEL_FILENAME, Manifest
 
 _SCRATCH = ".building-"
 
@@ -82,6 +82,8 @@ class ArtifactCache:
 def _is_whole(path: Path) -> bool:
     try:
         manifest = Manifest.read(path)
+        if not manifest.compiled:
+            return (path / MODEL_FILENAME).is_file()
         weights = (path / "weights.bin").stat().st_size
         end = max((segment.file_offset + segment.bytes for segment in manifest.segments), default=0)
         return weights == end and (path / "kernels.so").is_file()

@@ -10,6 +10,10 @@ An artifact is a directory:
 
 A variant (one batch size) is a list of steps, each a kernel of `kernels.so` applied to tensors whose
 places were all decided at conversion. So a worker allocates nothing and decides nothing.
+
+What cannot be compiled is kept as it is: such an artifact holds `model.onnx` in place of kernels and weights,
+`runtime` names the host runtime that runs it, and its variants have no steps. Dimensions of its tensors may
+be -1: each request brings its own.
 """
 
 from __future__ import annotations
@@ -25,6 +29,12 @@ from clockwork_triton.datatypes import TensorSpec
 
 FORMAT = 1
 ALIGNMENT = 64
+
+COMPILED = "tvm"
+"""The runtime of an artifact that has kernels."""
+
+MODEL_FILENAME = "model.onnx"
+"""The file of an artifact that is not compiled."""
 
 Space = Literal["weight", "workspace", "input", "output"]
 
@@ -91,6 +101,17 @@ class Slot:
     bytes: int
 
 
+def lay_out(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], rows: int) -> Slot:
+    """Where the tensors of a batch of so many rows lie."""
+    offset = 0
+    places: list[int] = []
+    for tensor in (*inputs, *outputs):
+        places.append(offset)
+        offset += -(-tensor.row_bytes * rows // ALIGNMENT) * ALIGNMENT
+    split = len(inputs)
+    return Slot(tuple(places[:split]), tuple(places[split:]), offset)
+
+
 @dataclass(frozen=True)
 class Manifest:
     """See the module's text. `max_batch_size` 0: the model does not batch, and shapes are literal."""
@@ -107,10 +128,20 @@ class Manifest:
     """What determined the artifact: hash of the ONNX bytes, options, versions."""
     cpu_features: tuple[str, ...] = ()
     """The instruction sets that the kernels may use, as /proc/cpuinfo names them."""
+    runtime: str = COMPILED
+    """"tvm", or the host runtime that runs `model.onnx`."""
+    reason: str = ""
+    """Why the model is not compiled; empty where it is."""
+    filler: str = "0"
+    """What every element of a test input is: a text that reads as a number, for tensors that hold numbers."""
     gpu_arch: str = ""
     """The architecture that kernels.cubin is made for, such as sm_90; empty where there is none."""
     launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)
     """On a GPU, what running a kernel means, by its name."""
+
+    @property
+    def compiled(self) -> bool:
+        return self.runtime == COMPILED
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -131,22 +162,13 @@ class Manifest:
     def slot(self, batch_size: int) -> Slot:
         """The layout of an I/O slot for `batch_size` rows, the same on both sides of the transport."""
         if batch_size not in self._slots:
-            self._slots[batch_size] = self._lay_out(batch_size)
+            self._slots[batch_size] = lay_out(self.inputs, self.outputs, batch_size)
         return self._slots[batch_size]
 
     @cached_property
     def _slots(self) -> dict[int, Slot]:
         """Every request asks for the layout of its batch."""
         return {}
-
-    def _lay_out(self, batch_size: int) -> Slot:
-        offset = 0
-        places: list[int] = []
-        for tensor in (*self.inputs, *self.outputs):
-            places.append(offset)
-            offset += -(-tensor.row_bytes * batch_size // ALIGNMENT) * ALIGNMENT
-        split = len(self.inputs)
-        return Slot(tuple(places[:split]), tuple(places[split:]), offset)
 
     def to_json(self) -> str:
         document = asdict(self)

@@ -23,6 +23,11 @@ class Signature:
     outputs: tuple[SignatureTensor, ...]
 
     @property
+    def texts(self) -> bool:
+        """Whether a tensor holds strings, which cannot be compiled."""
+        return any(tensor.dtype == "object" for tensor in (*self.inputs, *self.outputs))
+
+    @property
     def batches(self) -> bool:
         """Whether every tensor has a first dimension that is not fixed, as a batch dimension is."""
         return all(t.shape is not None and t.shape[:1] == (-1,) for t in (*self.inputs, *self.outputs))

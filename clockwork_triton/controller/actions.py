@@ -75,7 +75,7 @@ class Action:
 @dataclass(frozen=True, slots=True)
 class ActionResult:
     """`begin_ns` and `end_ns` are of the execution (INFER) or the copy (LOAD), on the controller's clock;
-    0 where the worker refused the action."""
+    0 where the worker refused the action. `clock_mhz`: how fast the device's clock was, 0 if it has none."""
 
     action_id: int
     worker_id: int
@@ -84,3 +84,4 @@ class ActionResult:
     begin_ns: int
     end_ns: int
     message: str = ""
+    clock_mhz: int = 0

@@ -27,6 +27,14 @@ class DurationEstimate:
 
     def add(self, measured_ns: int) -> None:
         self._window.append(measured_ns)
+        self._conclude()
+
+    def scale(self, factor: float) -> None:
+        """From now on the device takes `factor` times the time for everything."""
+        self._window = deque((max(1, round(ns * factor)) for ns in self._window), WINDOW)
+        self._conclude()
+
+    def _conclude(self) -> None:
         ordered = sorted(self._window)
         self.expected_ns = ordered[WINDOW // 2]
         longest, second = ordered[-1], ordered[-2]

@@ -89,8 +89,17 @@ class Replica:
     def ran(self, size: int, measured_ns: int, now_ns: int) -> None:
         """Learns from an INFER of this batch size (an index)."""
         self.ran_ns[size] = now_ns
+        self.infer[size].add(measured_ns)
+        self._learnt(size)
+
+    def scale(self, factor: float) -> None:
+        """From now on the worker's device takes `factor` times the time for everything but copies."""
+        for size, duration in enumerate(self.infer):
+            duration.scale(factor)
+            self._learnt(size)
+
+    def _learnt(self, size: int) -> None:
         duration = self.infer[size]
-        duration.add(measured_ns)
         if duration.expected_ns != self.expected_ns[size]:
             self.expected_ns[size] = duration.expected_ns
             self._find_slow()

@@ -13,6 +13,9 @@ from clockwork_triton.controller.ready_pool import ReadyPool
 from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.controller.timeline import Timeline
 
+# Changes of a clock by a smaller part of it are left to what is measured.
+CLOCK_NOISE = 0.01
+
 if TYPE_CHECKING:
     from clockwork_triton.controller.calibration import Calibration
     from clockwork_triton.controller.replica import Replica
@@ -49,7 +52,8 @@ class WorkerState:
     by priority level and tier. `opens_ns`: when it can be given another INFER, FAR if only a result can open
     it. `wake_ns`: the moment of the timer that gives it more work. `starts`: how much later than planned its
     INFERs start. `aged_ns`, `calibrate_ns`: from when on an aged request, or a calibration, may take a turn
-    from others. `victims`: its resident models in the policy's order of unloading."""
+    from others. `clock_mhz`: its device's clock as last told, 0 if it tells none. `victims`: its resident
+    models in the policy's order of unloading."""
 
     __slots__ = (
         "aged_ns",
@@ -57,6 +61,7 @@ class WorkerState:
         "backlog_ns",
         "bit",
         "calibrate_ns",
+        "clock_mhz",
         "exec",
         "flights",
         "infers",
@@ -88,7 +93,7 @@ class WorkerState:
         self.starts = Delays()
         self.stuck = False
         self.pool = ReadyPool()
-        self.work_ns: dict[int, int] = {}
+        self.work_ns: dict[int, list[int]] = {}
         self.backlog_ns = 0
         self.queued_ns: dict[tuple[int, int], int] = {}
         self.victims: list[tuple[float, int, Replica]] = []
@@ -97,3 +102,13 @@ class WorkerState:
         self.watch_ns = FAR
         self.aged_ns = 0
         self.calibrate_ns = 0
+        self.clock_mhz = 0
+
+    def clock(self, mhz: int) -> None:
+        """Takes note of the device's clock, on which running times depend; 0 where it does not tell."""
+        if not mhz or abs(mhz - self.clock_mhz) <= CLOCK_NOISE * self.clock_mhz:
+            return
+        if self.clock_mhz:
+            for replica in self.replicas.values():
+                replica.scale(self.clock_mhz / mhz)
+        self.clock_mhz = mhz

@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 CALIBRATION_LIMIT_S = 300.0
 STUCK_LIMIT_S = 1.0
 STOPPING = "Server is stopping"
+_ENOUGH = 2
+_LONGEST_HOLD_S = 0.0005
 
 
 class Engine:
@@ -78,6 +80,7 @@ class Engine:
         self._request_ids = itertools.count(1)
         self._model_ids = itertools.count(1)
         self._wake: asyncio.TimerHandle | None = None
+        self._held: asyncio.TimerHandle | None = None
         self._journal = Journal(options, clock)
         self._devices = [worker.device for worker in options.workers]
         self._stopped = False
@@ -97,8 +100,11 @@ class Engine:
     async def stop(self) -> None:
         """Ends the workers. Whoever still waits for something is told UNAVAILABLE, or that it is done."""
         await self._fleet.stop()
-        if self._wake is not None:
-            self._wake.cancel()
+        # Who is told may have others in mind, who waited for him.
+        self._stopped = True
+        for timer in (self._wake, self._held):
+            if timer is not None:
+                timer.cancel()
         waiting, self._waiting = self._waiting, {}
         self._arrived.clear()
         for each in waiting.values():
@@ -108,7 +114,6 @@ class Engine:
         for gone in self._gone.values():
             if not gone.done():
                 gone.set_result(None)
-        self._stopped = True
         self._journal.close()
 
     def device_kinds(self, workers: Collection[int] | None = None) -> Sequence[str]:
@@ -147,9 +152,12 @@ class Engine:
         """See InferenceEngine. What comes in one turn of the event loop is told the controller at its end, in
         one piece, so that it can run together."""
         number = next(self._request_ids)
+        if self._stopped:
+            asyncio.get_running_loop().call_soon(done, ServerError(Code.UNAVAILABLE, STOPPING))
+            return number
         self._waiting[number] = Waiting(call, done)
         if not self._arrived:
-            self._at_turn_end(self._deliver)
+            self._at_turn_end(self._turn_ended)
         self._arrived.append(
             Request(number, call.model_id, call.rows, call.arrival_ns, call.deadline_ns, call.priority)
         )
@@ -165,6 +173,19 @@ class Engine:
             if request.request_id == number:
                 del self._arrived[place], self._waiting[number]
                 return
+        self._handle(RequestCancelled(number))
+
+    def give_up(self, number: int) -> None:
+        """As `cancel`, except that `done` is called all the same, once nobody touches the call's tensors."""
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return
+        done = waiting.done
+        if any(request.request_id == number for request in self._arrived):
+            self.cancel(number)
+            if done is not None:
+                done(ServerError(Code.CANCELLED, "cancelled"))
+            return
         self._handle(RequestCancelled(number))
 
     def queued(self, model_id: int, priority: int) -> int:
@@ -221,7 +242,19 @@ class Engine:
         self._handle(ModelRetired(model_id))
         await gone
 
+    def _turn_ended(self) -> None:
+        """Tells the controller of what has arrived, unless the workers have so much of so short work that
+        sending more at once would cost more than it gains: then a result, which comes soon, brings the
+        moment, and what arrives until then can run together."""
+        if self._flights.short < _ENOUGH * len(self._fleet):
+            self._deliver()
+        elif self._held is None:
+            self._held = asyncio.get_running_loop().call_later(_LONGEST_HOLD_S, self._deliver)
+
     def _deliver(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
         arrived, self._arrived = self._arrived, []
         if arrived:
             self._handle(RequestsArrived(tuple(arrived)))
@@ -276,21 +309,26 @@ class Engine:
         waiting = self._waiting
         action = self._flights.land(result, received_ns, waiting, self._manifests)
         calibrating = self._calibrating(action.model_id)
-        self._handle(ResultArrived(result))
+        # It may be the last that is heard of the model.
         name = self._manifests[action.model_id].name
-        self._journal.action(action, result, name, self._controller.pages_used(worker.worker_id), calibrating)
+        self._handle(ResultArrived(result))
+        self._journal.action(action, result, name, self._controller.pages_used, calibrating)
+        if self._held is not None:
+            self._at_turn_end(self._turn_ended)
 
     def _calibrating(self, model_id: int) -> bool:
         return any(model == model_id for model, _ in self._calibrations)
 
     def _answer(self, command: AnswerRequest) -> None:
         waiting = self._waiting.pop(command.request_id)
-        self._journal.request(waiting.call, command, waiting.answer, self._manifests)
+        answer = waiting.answer
+        measured = None if isinstance(answer, ServerError) else answer
+        self._journal.request(waiting.call, command, measured, self._manifests)
         if command.outcome is not Outcome.OK:
             self._tell(waiting, _failure(command))
             return
-        assert waiting.answer is not None
-        self._tell(waiting, waiting.answer)
+        assert answer is not None
+        self._tell(waiting, answer)
 
     def _tell(self, waiting: Waiting, outcome: InferenceAnswer | ServerError) -> None:
         if waiting.done is not None:
@@ -327,6 +365,8 @@ def _not_started(callback: Callable[[], None]) -> None:
 
 
 def _failure(answer: AnswerRequest) -> ServerError:
+    if answer.outcome is Outcome.CANCELLED:
+        return ServerError(Code.CANCELLED, "cancelled")
     if answer.outcome is Outcome.REFUSED:
         return ServerError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
     if answer.outcome is Outcome.WORKER_LOST:

@@ -57,6 +57,10 @@ class Fleet:
         self._live.clear()
         await asyncio.gather(*(worker.stop() for worker in workers))
 
+    def __len__(self) -> int:
+        """The workers that are up."""
+        return len(self._live)
+
     def __getitem__(self, worker_id: int) -> WorkerProcess:
         return self._live[worker_id]
 

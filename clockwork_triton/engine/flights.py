@@ -7,19 +7,25 @@ from dataclasses import dataclass, field
 
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Status
+from clockwork_triton.engine.host_io import read_answers, write_calls
 from clockwork_triton.engine.worker_process import WorkerProcess
-from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments, as_bytes
+from clockwork_triton.transport.messages import Part
+
+SHORT_NS = 100_000
 
 
 class Waiting:
-    """A call that is not answered yet. `done` is None once nobody waits for it."""
+    """A call that is not answered yet. `done` is None once nobody waits for it. `answer`, once its action is
+    back: or why there is none, although the action went well."""
 
     __slots__ = ("answer", "call", "done")
 
     def __init__(self, call: InferenceCall, done: Done) -> None:
         self.call = call
         self.done: Done | None = done
-        self.answer: InferenceAnswer | None = None
+        self.answer: InferenceAnswer | ServerError | None = None
 
 
 @dataclass(slots=True)
@@ -34,6 +40,10 @@ class Flight:
     laid_ns: int = 0
     sent_ns: int = 0
 
+    @property
+    def short(self) -> bool:
+        return self.action.kind is ActionKind.INFER and self.action.expected_ns < SHORT_NS
+
 
 class Flights:
     """From the dispatch of an action to its result."""
@@ -41,23 +51,32 @@ class Flights:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._flights: dict[int, Flight] = {}
+        self.short = 0
+        """How many of them are INFERs that hardly take longer than sending them does."""
 
     def depart(
         self, action: Action, worker: WorkerProcess, calls: Sequence[InferenceCall], manifest: Manifest
     ) -> None:
         """Sends the action; `calls`, those of its requests, are laid into a slot first."""
         flight = Flight(action, worker)
+        parts: list[Part] = []
         flight.decided_ns = flight.laid_ns = self._clock()
         if action.kind is ActionKind.INFER:
             flight.slot = worker.region.take()
             row = 0
             for request_id, call in zip(action.request_ids, calls, strict=True):
                 flight.row_of[request_id] = row
+                if call.block is not None:
+                    parts.append(Part(*call.block, row, call.rows))
                 row += call.rows
-            worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
+            if manifest.compiled:
+                worker.region.write_inputs(flight.slot, manifest, action.batch_size, calls)
+            else:
+                write_calls(worker.region.slot(flight.slot), manifest, action.batch_size, calls)
             flight.laid_ns = self._clock()
         self._flights[action.action_id] = flight
-        worker.send(action, max(flight.slot, 0))
+        self.short += flight.short
+        worker.send(action, max(flight.slot, 0), parts)
         flight.sent_ns = self._clock()
 
     def land(
@@ -72,6 +91,7 @@ class Flights:
         A request may have been given up while its worker was overdue.
         """
         flight = self._flights.pop(result.action_id)
+        self.short -= flight.short
         if flight.slot >= 0:
             if result.status is Status.OK:
                 self._give_answers(flight, result, received_ns, waiting, manifests[flight.action.model_id])
@@ -88,17 +108,29 @@ class Flights:
     ) -> None:
         begin = self._clock()
         action, region = flight.action, flight.worker.region
-        layout = manifest.slot(action.batch_size)
         moments = Moments(flight.decided_ns, flight.sent_ns, result.begin_ns, result.end_ns, received_ns)
         input_ns = flight.laid_ns - flight.decided_ns
         infer_ns = result.end_ns - result.begin_ns
-        for request_id, row in flight.row_of.items():
+        layout = manifest.slot(action.batch_size) if manifest.compiled else None
+        records = () if layout is not None or not flight.row_of else read_answers(region.slot(flight.slot))
+        leads = True
+        for place, (request_id, row) in enumerate(flight.row_of.items()):
             asking = waiting.get(request_id)
             if asking is None:
                 continue
-            call = asking.call
+            call, shapes = asking.call, None
+            outputs: tuple[bytes, ...] = ()
+            if layout is None:
+                record = records[place]
+                if isinstance(record, str):
+                    asking.answer = ServerError(Code.INTERNAL, f"{manifest.runtime}: {record}")
+                    continue
+                outputs = tuple(as_bytes(tensor.data) for tensor in record)
+                shapes = tuple(tensor.shape for tensor in record)
+            elif call.block is None:
+                outputs = region.read_outputs(flight.slot, manifest, layout, row, call.rows)
             asking.answer = InferenceAnswer(
-                region.read_outputs(flight.slot, manifest, layout, row, call.rows),
+                outputs,
                 action.action_id,
                 action.batch_size,
                 max(0, result.begin_ns - input_ns - call.arrival_ns),
@@ -106,7 +138,10 @@ class Flights:
                 infer_ns,
                 self._clock() - begin,
                 moments,
+                shapes,
+                leads and asking.done is not None,
             )
+            leads = leads and asking.done is None
 
     def at(self, worker_id: int) -> list[Action]:
         """The actions under way at a worker."""
@@ -118,4 +153,4 @@ class Flights:
     def lose(self, worker_id: int) -> None:
         """Forgets what was under way at a worker that is gone, slots and all."""
         for action in self.at(worker_id):
-            del self._flights[action.action_id]
+            self.short -= self._flights.pop(action.action_id).short

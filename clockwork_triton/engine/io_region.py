@@ -37,10 +37,16 @@ class IoRegion:
         assert slot not in self._free
         self._free.append(slot)
 
+    def slot(self, slot: int) -> memoryview:
+        """The bytes of a slot, for as long as it is taken."""
+        begin = slot * self.slot_bytes
+        return self._view[begin : begin + self.slot_bytes]
+
     def write_inputs(
         self, slot: int, manifest: Manifest, batch_size: int, calls: Sequence[InferenceCall]
     ) -> None:
-        """Lays the inputs of the calls one after the other, and zeroes the rows of padding."""
+        """Lays the inputs of the calls one after the other, and zeroes the rows of padding. The rows of calls
+        with blocks are left to the worker."""
         layout = manifest.slot(batch_size)
         base = slot * self.slot_bytes
         view = self._view
@@ -48,6 +54,9 @@ class IoRegion:
             position = base + layout.inputs[index]
             end = position + tensor.row_bytes * batch_size
             for call in calls:
+                if call.block is not None:
+                    position += call.rows * tensor.row_bytes
+                    continue
                 buffer = call.inputs[index]
                 stop = position + len(buffer)
                 if isinstance(buffer, BUFFER_TYPES):

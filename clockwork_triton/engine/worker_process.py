@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clockwork_triton.controller.actions import Action, ActionResult
@@ -21,6 +21,7 @@ from clockwork_triton.event_loop import turn_end
 from clockwork_triton.transport import messages
 from clockwork_triton.transport.channel import Channel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello
+from clockwork_triton.transport.messages import Part
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class WorkerProcess:
         with theirs:
             self._process = subprocess.Popen(
                 self._command(theirs.fileno()),
-                pass_fds=(theirs.fileno(), self.region.fd),
+                pass_fds=(theirs.fileno(), self.region.fd, *self.options.arena_fds),
                 stdin=subprocess.DEVNULL,
             )
         await asyncio.get_running_loop().create_unix_connection(lambda: self._channel, sock=ours)
@@ -75,6 +76,10 @@ class WorkerProcess:
         command += ["--workspace", str(options.workspace_bytes), "--slots", str(options.slots)]
         command += ["--slot-bytes", str(options.slot_bytes)]
         command += ["--channel-fd", str(channel_fd), "--io-fd", str(self.region.fd)]
+        if options.busy_poll_us:
+            command += ["--busy-poll-us", str(options.busy_poll_us)]
+        if options.arena_fds:
+            command += ["--arena-fds", ",".join(map(str, options.arena_fds))]
         if options.cores:
             command += ["--cores", ",".join(map(str, options.cores))]
         return command
@@ -104,8 +109,8 @@ class WorkerProcess:
         envelope.unregister_model.model_id = model_id
         self._channel.send(envelope)
 
-    def send(self, action: Action, slot: int) -> None:
-        self._channel.send(messages.action_envelope(action, slot))
+    def send(self, action: Action, slot: int, parts: Sequence[Part] = ()) -> None:
+        self._channel.send(messages.action_envelope(action, slot, parts))
 
     async def stop(self, timeout_s: float = 5.0) -> None:
         """Asks the worker to end, and ends it if it does not."""
@@ -170,9 +175,13 @@ class WorkerProcess:
             log.info("worker %d (pid %d) ended with status %d", self.worker_id, self._process.pid, status)
 
 
-def cores_for(device_index: int, devices: int) -> tuple[int, ...]:
-    """A core of its own for each worker, the first core being the front end's; () where there are too few."""
+def cores_for(device_index: int, devices: int, each: int = 1) -> tuple[int, ...]:
+    """Cores of its own for each worker, the first core being the front end's: `each` of them, or one where
+    there are too few for that; () where there is none."""
     cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < devices * each + 1:
+        each = 1
     if len(cores) < devices + 1:
         return () if len(cores) < 2 else (cores[1 + device_index % (len(cores) - 1)],)
-    return (cores[1 + device_index],)
+    begin = 1 + device_index * each
+    return tuple(cores[begin : begin + each])

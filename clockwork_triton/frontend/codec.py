@@ -113,19 +113,19 @@ def decode_request(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferR
     """
     form = parsed.form
     if form.tensors is not None and len(form.tensors) == len(parsed.raw):
-        timeout_us, priority, custom = form.parameters
+        timeout_us, priority, custom, sequence = form.parameters
         inputs = [
             InputTensor(name, datatype, shape, data)
             for (name, datatype, shape), data in zip(form.tensors, parsed.raw, strict=True)
         ]
-        return InferRequest(inputs, form.outputs, parsed.id, timeout_us, priority, custom)
+        return InferRequest(inputs, form.outputs, parsed.id, timeout_us, priority, custom, sequence=sequence)
     return _decode_carefully(parsed, shared_memory)
 
 
 def _decode_carefully(parsed: ParsedRequest, shared_memory: SharedMemory) -> InferRequest:
     message = parsed.form.message
     parameters = message.parameters
-    timeout_us, priority, custom = read_parameters(parameters) if parameters else _NO_PARAMETERS
+    timeout_us, priority, custom, sequence = read_parameters(parameters) if parameters else _NO_PARAMETERS
     names, special = [], []
     for output in message.outputs:
         names.append(output.name)
@@ -140,7 +140,9 @@ def _decode_carefully(parsed: ParsedRequest, shared_memory: SharedMemory) -> Inf
         # Triton looks for duplicates before it looks at data.
         refuse_duplicates([tensor.name for tensor in message.inputs], names, parsed.id)
         raise
-    return InferRequest(inputs, tuple(names), parsed.id, timeout_us, priority, custom, options, parts)
+    return InferRequest(
+        inputs, tuple(names), parsed.id, timeout_us, priority, custom, options, parts, sequence
+    )
 
 
 def encode_response(response: InferResponse) -> list[bytes]:

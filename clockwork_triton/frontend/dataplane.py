@@ -48,8 +48,8 @@ class DataPlane:
         self.facilities = facilities or Facilities()
         self._tracer = self.facilities.tracer
         self._index = index
-        self._around = Surroundings(engine, clock, cache, self._ended)
-        self._models = PreparedModels(index, statistics, default_slo_ns)
+        self._around = Surroundings(engine, clock, cache, self._ended, self._begin_step)
+        self._models = PreparedModels(index, statistics, default_slo_ns, clock)
         self._strict_readiness = strict_readiness
         self._accepting = True
         self._in_flight = 0
@@ -151,12 +151,33 @@ class DataPlane:
             self._refuse_overdue(model, arrival_ns, timeout_us(), transport_deadline_ns)
         trace = self._tracer.sample(name) if self._tracer.active else None
         execution = Execution(self._around, model, arrival_ns, stages, trace, done)
-        model.pending += 1
+        self._begin_execution(execution, decode, transport_deadline_ns)
+        return execution
+
+    def _begin_step(
+        self,
+        name: str,
+        version: str,
+        request: InferRequest,
+        deadline_ns: int | None,
+        done: Callable[[InferResponse | ServerError], None],
+    ) -> Execution:
+        """A step of an ensemble's request, which was accepted before."""
+        now = self.clock()
+        execution = Execution(
+            self._around, self._models.lookup(name, version), now, Stages(now, now), None, done
+        )
+        self._begin_execution(execution, lambda: request, deadline_ns)
+        return execution
+
+    def _begin_execution(
+        self, execution: Execution, decode: Callable[[], InferRequest], deadline_ns: int | None
+    ) -> None:
+        execution.model.pending += 1
         if self._in_flight == 0:
             self._idle.clear()
         self._in_flight += 1
-        execution.begin(decode, transport_deadline_ns)
-        return execution
+        execution.begin(decode, deadline_ns)
 
     def _refuse_overdue(
         self, model: PreparedModel, arrival_ns: int, timeout_us: int, transport_deadline_ns: int | None

@@ -37,6 +37,8 @@ def model_statistics(model: PreparedModel, epoch_offset_ns: int) -> Any:
     )
     if stats.success.count:
         message.last_inference = (stats.last_inference_ns + epoch_offset_ns) // 1_000_000
+    for use in model.served.memory:
+        message.memory_usage.add(type=use.kind, id=use.number, byte_size=use.bytes)
     durations = message.inference_stats
     _fill(durations.success, stats.success)
     _fill(durations.fail, stats.fail)

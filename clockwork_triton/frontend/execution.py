@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from clockwork_triton.errors import QUEUE_FULL, TIMEOUT_EXPIRED, Code, ExecutionError, ServerError
 from clockwork_triton.frontend.delivery import deliver
+from clockwork_triton.frontend.ensemble import BeginStep, EnsembleRun
 from clockwork_triton.frontend.prepared import PreparedModel
 from clockwork_triton.frontend.request import InferRequest, InferResponse
 from clockwork_triton.frontend.response_cache import Key, Outputs, ResponseCache, key_of
+from clockwork_triton.frontend.sequences import Extras, Turn
 from clockwork_triton.frontend.slo import deadline, overdue
 from clockwork_triton.frontend.splitting import Parts
 from clockwork_triton.frontend.traced import trace_answer, trace_request
-from clockwork_triton.frontend.validation import CheckedRequest
+from clockwork_triton.frontend.validation import CheckedRequest, fill_layout
 from clockwork_triton.inference import InferenceAnswer, InferenceCall, InferenceEngine
 from clockwork_triton.telemetry.stages import Stages
 from clockwork_triton.telemetry.statistics import Failure
@@ -25,12 +27,14 @@ log = logging.getLogger(__name__)
 
 class Surroundings(NamedTuple):
     """What all executions share. `cache` None: nothing is kept, whatever the models' configurations ask.
-    `ended(execution)` is called when one has its response, has failed, or was cancelled."""
+    `ended(execution)` is called when one has its response, has failed, or was cancelled. `begin_step` begins
+    a step of an ensemble."""
 
     engine: InferenceEngine
     clock: Callable[[], int]
     cache: ResponseCache | None
     ended: Callable[[Execution], None]
+    begin_step: BeginStep
 
 
 class Execution:
@@ -46,6 +50,7 @@ class Execution:
         "_number",
         "_parts",
         "_running",
+        "_turn",
         "arrival_ns",
         "model",
         "request",
@@ -70,7 +75,8 @@ class Execution:
         self._around = around
         self._done = done
         self._number = 0
-        self._parts: Parts | None = None
+        self._parts: Parts | EnsembleRun | None = None
+        self._turn: Turn | None = None
         self._running = True
         self.model = model
         self.arrival_ns = arrival_ns
@@ -116,8 +122,17 @@ class Execution:
                 self._done(self._response(found, ()))
                 return
         engine = self._around.engine
-        if call.rows > self.model.largest:
-            self._parts = Parts(engine, call, self.model.largest, self._parts_ended)
+        served = self.model.served
+        if served.ensemble is not None:
+            run = self._parts = EnsembleRun(
+                self._around.begin_step, served, request, call.rows, call.deadline_ns, self._parts_ended
+            )
+            run.start()
+        elif self.model.sequences is not None:
+            self._turn = self.model.sequences.join(request.sequence, call.rows, self._turn_came)
+        elif call.rows > self.model.largest:
+            texts = self.model.checker.text_inputs
+            self._parts = Parts(engine, call, self.model.largest, self._parts_ended, texts)
         else:
             self._number = engine.submit(call, self._answered)
         self.stages.admitted_ns = clock()
@@ -133,10 +148,29 @@ class Execution:
         if ends is not None and overdue(arrival_ns, ends, self._around.clock()):
             raise ExecutionError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
         model_id = model.served.model_id
-        if policy.most_queued and self._around.engine.queued(model_id, level) >= policy.most_queued:
+        if (
+            policy.most_queued
+            and model.served.ensemble is None
+            and self._around.engine.queued(model_id, level) >= policy.most_queued
+        ):
             prefix = f"[request id: {request.id or '<id_unknown>'}] "
             raise ExecutionError(Code.UNAVAILABLE, prefix + QUEUE_FULL)
-        return InferenceCall(model_id, checked.rows, checked.inputs, arrival_ns, ends, level)
+        return InferenceCall(model_id, checked.rows, checked.inputs, arrival_ns, ends, level, checked.shapes)
+
+    def _turn_came(self, extras: Extras | ServerError) -> None:
+        """Those before it in its sequence have ended."""
+        if isinstance(extras, ServerError):
+            self._fail(extras)
+            return
+        call, sequences = self._call, self.model.sequences
+        assert sequences is not None
+        shapes = None if call.shapes is None else call.shapes + sequences.shapes
+        try:
+            self._number = self._around.engine.submit(
+                call._replace(inputs=call.inputs + extras, shapes=shapes), self._answered
+            )
+        except Exception as error:
+            self._fail(error)
 
     # What the engine reports.
 
@@ -145,15 +179,23 @@ class Execution:
             self._fail(ExecutionError(outcome.code, outcome.message))
         else:
             self.stages.moments = outcome.moments
-            self._executed(outcome.outputs, (outcome,))
+            self._keep_states(outcome.outputs)
+            self._executed(Outputs(outcome.outputs, outcome.shapes), (outcome,))
+
+    def _keep_states(self, outputs: tuple[bytes, ...]) -> None:
+        """The states of a sequence follow the outputs that clients see."""
+        if self._turn is not None and self.model.sequences is not None:
+            self.model.sequences.keep(self._turn, outputs[len(self.model.served.outputs) :])
 
     def _parts_ended(self, outcome: Outputs | ServerError) -> None:
-        assert self._parts is not None
         if isinstance(outcome, ServerError):
             self._fail(ExecutionError(outcome.code, outcome.message))
         else:
+            assert self._parts is not None
             answers = self._parts.answers
-            self.stages.moments = max(answer.moments for answer in answers)
+            moments = max(answer.moments for answer in answers)
+            # The steps of an ensemble may all have been answered from the cache.
+            self.stages.moments = moments if moments.end_ns else None
             self._executed(outcome, answers)
 
     def _executed(self, outputs: Outputs, answers: Sequence[InferenceAnswer]) -> None:
@@ -177,11 +219,15 @@ class Execution:
     def _response(self, outputs: Outputs, answers: Sequence[InferenceAnswer]) -> InferResponse:
         request, selection = self.request, self._checked.selection
         assert request is not None
-        data = [outputs[i] for i in selection.indices]
-        response = InferResponse(selection.layout, request.id, data, self.trace)
+        layout = selection.layout
+        if outputs.shapes is not None:
+            layout = fill_layout(selection, outputs.shapes)
+        data = [outputs.tensors[i] for i in selection.indices]
+        times = answers[-1] if answers else None
+        response = InferResponse(layout, request.id, data, self.trace, times)
         now = self._around.clock()
         if self.trace is not None:
-            trace_answer(self.trace, response, self.arrival_ns, answers[-1] if answers else None, now)
+            trace_answer(self.trace, response, self.arrival_ns, times, now)
         if request.options:
             try:
                 response = deliver(response, request.options, self.model.served)
@@ -222,6 +268,8 @@ class Execution:
 
     def _end(self) -> None:
         self._running = False
+        if self._turn is not None and self.model.sequences is not None:
+            self.model.sequences.leave(self._turn)
         self._around.ended(self)
 
 

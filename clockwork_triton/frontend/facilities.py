@@ -35,8 +35,8 @@ class Facilities:
         in the model's directory, stand in for the whole directory. ServerError in Triton's words."""
         await self._control().load(name, config, files)
 
-    def unload_model(self, name: str) -> None:
-        self._control().unload(name)
+    def unload_model(self, name: str, dependents: bool = False) -> None:
+        self._control().unload(name, dependents)
 
     def update_log(self, settings: Mapping[str, object]) -> None:
         """All of the settings or, if one is wrong, none. Unknown names are passed over, as Triton does."""

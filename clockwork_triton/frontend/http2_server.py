@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from clockwork_triton.errors import Code, ServerError
-from clockwork_triton.frontend.execution import Execution
 from clockwork_triton.frontend.grpc_options import GrpcOptions, KeepAlive, Tls
 from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler
 from clockwork_triton.frontend.http2.limits import Limits
@@ -19,7 +18,7 @@ from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.tls import server_context
 from clockwork_triton.frontend.http2.unary import AsyncUnaryCall, UnaryCall
-from clockwork_triton.frontend.service import InferenceService, Reply
+from clockwork_triton.frontend.service import Cancellable, InferenceService, Reply
 from clockwork_triton.inference import Buffer
 
 STATUS = {
@@ -91,7 +90,7 @@ def _tls(tls: Tls) -> ssl.SSLContext:
     return server_context(str(tls.certificate), str(tls.key), roots)
 
 
-def _infer(begin: Callable[..., Execution]) -> Callable[[Buffer, UnaryCall], None]:
+def _infer(begin: Callable[..., Cancellable]) -> Callable[[Buffer, UnaryCall], None]:
     """Inferences need no task: they are begun in the read that brings them, and answered by who is told."""
 
     def handle(request: Buffer, call: UnaryCall) -> None:

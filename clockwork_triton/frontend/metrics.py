@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.exposition import Family, exposition
+from clockwork_triton.frontend.gpu_metrics import gpu_families
 from clockwork_triton.frontend.host import HostSampler
 from clockwork_triton.frontend.model_metrics import labels_of, model_families, own_model_families
 from clockwork_triton.frontend.prepared import PreparedModel
+from clockwork_triton.nvml import Nvml
 from clockwork_triton.telemetry.gauges import ServerGauges
 from clockwork_triton.telemetry.stages import STAGE_QUANTILES
 
@@ -17,17 +19,20 @@ _NS_PER_S = 1e9
 
 
 class Metrics:
-    """`gauges` gives the state of what is behind the front end at the moment of a scrape."""
+    """`gauges` gives the state of what is behind the front end at the moment of a scrape, `nvml` that of the
+    GPUs where there are some."""
 
     def __init__(
         self,
         plane: DataPlane,
         gauges: Callable[[], ServerGauges] = ServerGauges,
         host: HostSampler | None = None,
+        nvml: Nvml | None = None,
     ) -> None:
         self._plane = plane
         self._gauges = gauges
         self._host = host or HostSampler()
+        self._nvml = nvml
 
     def render(self) -> str:
         """The Prometheus text of this moment."""
@@ -38,6 +43,7 @@ class Metrics:
                 *model_families(models, self._plane.clock(), self._plane.latencies),
                 _load_durations(models, gauges),
                 *self._host_families(),
+                *(gpu_families(self._nvml.states()) if self._nvml is not None else ()),
                 *own_model_families(models),
                 *_worker_families(gauges),
                 _prediction_errors(gauges),

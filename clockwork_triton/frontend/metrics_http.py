@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from clockwork_triton.frontend.exposition import CONTENT_TYPE
@@ -19,7 +19,7 @@ _MAX_CONNECTIONS = 64
 class MetricsServer:
     """Serves what `render` returns. A client that dawdles loses its connection after `patience_s`."""
 
-    def __init__(self, render: Callable[[], str], patience_s: float = 10.0) -> None:
+    def __init__(self, render: Callable[[], str | Awaitable[str]], patience_s: float = 10.0) -> None:
         self._render = render
         self._patience_s = patience_s
         self._server: asyncio.Server | None = None
@@ -62,11 +62,11 @@ class MetricsServer:
         except asyncio.LimitOverrunError:
             writer.write(_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
         else:
-            writer.write(self._answer(head))
+            writer.write(await self._answer(head))
         writer.close()
         await writer.wait_closed()
 
-    def _answer(self, head: bytes) -> bytes:
+    async def _answer(self, head: bytes) -> bytes:
         words = head.split(b"\r\n", 1)[0].split(b" ")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
             return _response(HTTPStatus.BAD_REQUEST)
@@ -76,7 +76,8 @@ class MetricsServer:
         if method not in (b"GET", b"HEAD"):
             return _response(HTTPStatus.METHOD_NOT_ALLOWED)
         try:
-            body = self._render().encode()
+            text = self._render()
+            body = (text if isinstance(text, str) else await text).encode()
         except Exception:
             log.exception("The metrics could not be written")
             return _response(HTTPStatus.INTERNAL_SERVER_ERROR)

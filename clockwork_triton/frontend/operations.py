@@ -55,13 +55,14 @@ class Operations:
         return service_pb2.RepositoryModelLoadResponse()
 
     def unload(self, request: Any) -> Any:
-        """There are no ensembles, so no model depends on another."""
         _one_repository(request)
+        dependents = False
         if "unload_dependents" in request.parameters:
             parameter = request.parameters["unload_dependents"]
             if parameter.WhichOneof("parameter_choice") != "bool_param":
                 _fail("invalid value type for 'unload_dependents' parameter, expected bool_param.")
-        self._facilities.unload_model(request.model_name)
+            dependents = parameter.bool_param
+        self._facilities.unload_model(request.model_name, dependents)
         return service_pb2.RepositoryModelUnloadResponse()
 
     def system_status(self, request: Any) -> Any:

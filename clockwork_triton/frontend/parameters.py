@@ -7,8 +7,11 @@ from typing import Any, NamedTuple, NoReturn
 
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.request import ParameterValue
+from clockwork_triton.frontend.sequences import NO_SEQUENCE, SequenceTag
 
 _EMPTY_FINAL = "triton_enable_empty_final_response"
+SEQUENCE_KEYS = {"sequence_id": "id", "sequence_start": "start", "sequence_end": "end"}
+"""Parameter -> field of SequenceTag."""
 # Parameter -> the kinds of InferParameter it may have. Sequences mean nothing to a model without them.
 _KINDS = {
     "sequence_id": ("int64_param", "string_param"),
@@ -25,6 +28,7 @@ class RequestParameters(NamedTuple):
     timeout_us: int
     priority: int
     custom: Mapping[str, ParameterValue]
+    sequence: SequenceTag = NO_SEQUENCE
 
 
 def timeout_of(parameters: Mapping[str, Any]) -> int:
@@ -36,6 +40,7 @@ def timeout_of(parameters: Mapping[str, Any]) -> int:
 def read_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
     """`parameters`: InferParameter messages by key. ServerError INVALID_ARG in Triton's words."""
     timeout_us = priority = 0
+    sequence: dict[str, Any] = {}
     custom: dict[str, ParameterValue] = {}
     for key, message in parameters.items():
         kind = message.WhichOneof("parameter_choice")
@@ -44,13 +49,16 @@ def read_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
             custom[key] = _custom(key, kind, message)
         elif kind not in kinds:
             _fail(f"invalid value type for '{key}' parameter, expected {_any_of(kinds)}.")
+        elif key in SEQUENCE_KEYS:
+            sequence[SEQUENCE_KEYS[key]] = getattr(message, kind)
         elif key == "timeout":
             timeout_us = message.int64_param
         elif key == "priority":
             priority = getattr(message, kind)
             if priority < 0:
                 _fail("invalid value for 'priority', expected value >= 0.")
-    return RequestParameters(timeout_us, priority, custom)
+    tag = SequenceTag(**sequence) if sequence else NO_SEQUENCE
+    return RequestParameters(timeout_us, priority, custom, tag)
 
 
 def _custom(key: str, kind: str | None, message: Any) -> ParameterValue:

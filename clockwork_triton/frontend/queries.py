@@ -15,6 +15,7 @@ from clockwork_triton.frontend.dataplane import DataPlane
 
 EXTENSIONS = (
     "classification",
+    "sequence",
     "model_repository",
     "model_repository(unload_dependents)",
     "schedule_policy",

@@ -6,6 +6,7 @@ Only requests that are known to be wrong come here, so this is written for exact
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import NoReturn, cast
 
 from clockwork_triton.datatypes import WIRE_TO_NUMPY
@@ -121,7 +122,7 @@ def _check_shape(model: ServedModel, rule: TensorRule, tensor: InputTensor, requ
             f"got {format_shape(tensor.shape)}",
             request.id,
         )
-    if dims != rule.dims:
+    if not rule.takes(dims):
         expected = (-1, *rule.dims) if batches else rule.dims
         _fail(
             f"unexpected shape for input '{rule.name}' for model '{model.name}'. "
@@ -136,15 +137,14 @@ def _check_shape(model: ServedModel, rule: TensorRule, tensor: InputTensor, requ
 
 
 def _check_size(model: ServedModel, rule: TensorRule, tensor: InputTensor, request: InferRequest) -> None:
-    rows = tensor.shape[0] if model.max_batch_size > 0 else 1
-    if rule.row_bytes is None:
+    if rule.datatype == "BYTES":
         # Of that datatype, so it has been read.
-        fault = strings_fault(cast(Buffer, tensor.data), rows * rule.row_elements)
+        fault = strings_fault(cast(Buffer, tensor.data), prod(tensor.shape))
         if fault:
             _fail(fault.format(f"inference input '{rule.name}' for model '{model.name}'"), request.id)
-    elif len(tensor.data) != rows * rule.row_bytes:
+    elif len(tensor.data) != rule.bytes_of(tensor.shape):
         _fail(
             f"input byte size mismatch for input '{rule.name}' for model '{model.name}'. "
-            f"Expected {rows * rule.row_bytes}, got {len(tensor.data)}",
+            f"Expected {rule.bytes_of(tensor.shape)}, got {len(tensor.data)}",
             request.id,
         )

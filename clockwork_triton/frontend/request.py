@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from clockwork_triton.frontend.sequences import NO_SEQUENCE, SequenceTag
 from clockwork_triton.frontend.shared_memory import RegionPart
-from clockwork_triton.inference import Buffer
+from clockwork_triton.inference import Buffer, InferenceAnswer
 from clockwork_triton.telemetry.trace import Trace
 
 ParameterValue = bool | int | float | str
@@ -56,6 +57,7 @@ class InferRequest(NamedTuple):
     parameters: Mapping[str, ParameterValue] = {}
     options: Sequence[OutputOption] = ()
     parts: Sequence[RegionPart] = ()
+    sequence: SequenceTag = NO_SEQUENCE
 
 
 class OutputTensor(NamedTuple):
@@ -77,10 +79,12 @@ class ResponseLayout:
 class InferResponse(NamedTuple):
     """`data` holds the bytes of `layout.tensors`, in their order.
 
-    `trace`, where the request is traced, is to be ended by whoever sends the response.
+    `trace`, where the request is traced, is to be ended by whoever sends the response. `times`: where the
+    time of its execution went; None where the answer was kept from another.
     """
 
     layout: ResponseLayout
     id: str
     data: Sequence[bytes]
     trace: Trace | None = None
+    times: InferenceAnswer | None = None

@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from clockwork_triton.inference import InferenceCall, as_bytes
 
-Outputs = tuple[bytes, ...]
+
+class Outputs(NamedTuple):
+    """The tensors of a model's outputs; `shapes` of them where the model is not compiled."""
+
+    tensors: tuple[bytes, ...]
+    shapes: tuple[tuple[int, ...], ...] | None = None
+
 
 _ENTRY_BYTES = 256
 """What an entry takes beside its outputs, about."""
@@ -57,8 +63,10 @@ def key_of(call: InferenceCall) -> Key:
     for data in call.inputs:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data if isinstance(data, bytes | memoryview) else as_bytes(data))
+    if call.shapes is not None:
+        digest.update(repr(call.shapes).encode())
     return Key(call.model_id, call.rows, digest.digest())
 
 
 def _size(outputs: Outputs) -> int:
-    return _ENTRY_BYTES + sum(map(len, outputs))
+    return _ENTRY_BYTES + sum(map(len, outputs.tensors))

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from inspect import isawaitable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2
 
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import Code, NotHere, ServerError
 from clockwork_triton.frontend import codec
 from clockwork_triton.frontend.dataplane import DataPlane
-from clockwork_triton.frontend.execution import Execution
 from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler, restrict
 from clockwork_triton.frontend.operations import Operations
 from clockwork_triton.frontend.parameters import timeout_of
@@ -45,10 +44,42 @@ Reply = Sequence[Buffer]
 """A serialised message in pieces, one after the other."""
 
 
+Done = Callable[[Reply | ServerError], None]
+RpcElsewhere = Callable[[str, Buffer, Call], Awaitable[bytes]]
+"""Has another process answer a call of a path. ServerError as its answer, or if it cannot be had."""
+
+
+class Cancellable(Protocol):
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+
+
+class _Forwarded:
+    """An inference that another process is asked for."""
+
+    def __init__(self, answer: Awaitable[bytes], done: Done) -> None:
+        self._done = done
+        self._answer = asyncio.ensure_future(answer)
+        self._answer.add_done_callback(self._answered)
+
+    def cancel(self) -> None:
+        self._answer.cancel()
+
+    def _answered(self, answer: asyncio.Future[bytes]) -> None:
+        if answer.cancelled():
+            return
+        error = answer.exception()
+        if error is None:
+            self._done((answer.result(),))
+        else:
+            assert isinstance(error, ServerError)
+            self._done(error)
+
+
 class InferenceService:
     """The handlers of every RPC by its path, `/package.Service/Method`. They raise ServerError."""
 
-    unary: Mapping[str, UnaryHandler]
+    unary: dict[str, UnaryHandler]
     streams: Mapping[str, StreamHandler]
     reads_metadata: bool
     """Whether unary calls need their metadata too, which takes a transport time to find out."""
@@ -58,11 +89,15 @@ class InferenceService:
         plane: DataPlane,
         identity: ServerIdentity,
         restrictions: Mapping[str, Restriction] | None = None,
+        elsewhere: RpcElsewhere | None = None,
     ) -> None:
-        """`restrictions`: by Triton's categories."""
+        """`restrictions`: by Triton's categories. `elsewhere`: who answers all but inferences, None if that
+        is done here."""
+        self._elsewhere = elsewhere
         self.plane = plane
         self.stages = StageRecorder(plane.clock)
         self._shared_memory = plane.facilities.shared_memory
+        self.infer_path = f"/{INFERENCE_SERVICE}/ModelInfer"
         queries = Queries(plane, identity, time.time_ns() - plane.clock())
         unary: dict[str, UnaryHandler] = {}
         for rpc, answer in (queries.by_rpc() | Operations(plane).by_rpc()).items():
@@ -70,14 +105,16 @@ class InferenceService:
             unary[f"/{INFERENCE_SERVICE}/{rpc}"] = partial(_answer, request_class, answer)
         unary[f"/{INFERENCE_SERVICE}/ModelInfer"] = self.model_infer
         unary[f"/{HEALTH_SERVICE}/Check"] = partial(_answer, health_pb2.HealthCheckRequest, queries.health)
+        if elsewhere is not None:
+            unary = {path: partial(elsewhere, path) for path in unary}
+            unary[self.infer_path] = self.model_infer
         self.unary = unary
-        self.infer_path = f"/{INFERENCE_SERVICE}/ModelInfer"
         self.streams = {f"/{INFERENCE_SERVICE}/ModelStreamInfer": self.model_stream_infer}
         self.reads_metadata = bool(restrictions)
         if restrictions:
             restrict(unary, self.streams, restrictions)
 
-    def begin_infer(self, data: Buffer, call: Call, done: Callable[[Reply | ServerError], None]) -> Execution:
+    def begin_infer(self, data: Buffer, call: Call, done: Done) -> Cancellable:
         """A serialised ModelInferRequest to a serialised ModelInferResponse, without a task.
 
         Calls `done` once, perhaps before it returns, unless it raises or what it returns is cancelled before.
@@ -85,22 +122,27 @@ class InferenceService:
         stages = Stages(call.arrival_ns, self.plane.clock())
         request = _parse(codec.parse_request, "ModelInferRequest", data)
         message = request.message
-        return self.plane.begin(
-            message.model_name,
-            message.model_version,
-            partial(codec.decode_request, request, self._shared_memory),
-            stages,
-            partial(self._infer_ended, call, stages, done),
-            call.arrival_ns,
-            call.deadline_ns,
-            partial(timeout_of, message.parameters),
-        )
+        try:
+            return self.plane.begin(
+                message.model_name,
+                message.model_version,
+                partial(codec.decode_request, request, self._shared_memory),
+                stages,
+                partial(self._infer_ended, call, stages, done),
+                call.arrival_ns,
+                call.deadline_ns,
+                partial(timeout_of, message.parameters),
+            )
+        except NotHere:
+            if self._elsewhere is None:
+                raise
+            return _Forwarded(self._elsewhere(self.infer_path, data, call), done)
 
     def _infer_ended(
         self,
         call: Call,
         stages: Stages,
-        done: Callable[[Reply | ServerError], None],
+        done: Done,
         outcome: InferResponse | ServerError,
     ) -> None:
         if isinstance(outcome, ServerError):

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from clockwork_triton.datatypes import NUMPY_TO_WIRE, TensorSpec
+from clockwork_triton.datatypes import NUMPY_TO_WIRE, WIRE_TO_NUMPY, TensorSpec, itemsize
+
+_LARGEST_DIM = 2**31 - 1
+"""A tensor with a dimension of 0 has no data, whatever its others are."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorRule:
     """What a client's tensor must look like.
 
-    `index`: its place among the artifact's tensors. `dims` leaves the batch dimension out. `row_bytes` is
-    the size of one row (of the whole tensor where the model does not batch), None for BYTES.
+    `index`: its place among the artifact's tensors. `dims` leaves the batch dimension out; -1 stands for a
+    dimension that each request chooses. `row_bytes` is the size of one row (of the whole tensor where the
+    model does not batch), None for BYTES and where a dimension is open.
     """
 
     index: int
@@ -25,8 +29,23 @@ class TensorRule:
     row_bytes: int | None
 
     @property
+    def open(self) -> bool:
+        return -1 in self.dims
+
+    @property
     def row_elements(self) -> int:
         return prod(self.dims)
+
+    def takes(self, dims: Sequence[int]) -> bool:
+        """Whether a tensor may have these dimensions, the batch dimension left out."""
+        return len(dims) == len(self.dims) and all(
+            given == dim or (dim == -1 and 0 <= given <= _LARGEST_DIM)
+            for given, dim in zip(dims, self.dims, strict=True)
+        )
+
+    def bytes_of(self, shape: Sequence[int]) -> int:
+        """The size of a tensor of this shape, batch dimension included; not for BYTES."""
+        return prod(shape) * itemsize(WIRE_TO_NUMPY[self.datatype])
 
 
 def tensor_rules(specs: Sequence[TensorSpec], configured: Sequence[Any]) -> tuple[TensorRule, ...]:
@@ -49,7 +68,7 @@ def format_shape(shape: Sequence[int]) -> str:
 
 def _rule(index: int, spec: TensorSpec, dims: tuple[int, ...] | None) -> TensorRule:
     client_dims = spec.shape if dims is None else _fixed(dims, spec.shape)
-    row_bytes = None if spec.dtype == "object" else spec.row_bytes
+    row_bytes = None if spec.dtype == "object" or -1 in spec.shape else spec.row_bytes
     return TensorRule(index, spec.name, NUMPY_TO_WIRE[spec.dtype], client_dims, row_bytes)
 
 

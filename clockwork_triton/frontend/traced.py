@@ -22,10 +22,10 @@ def trace_request(
     trace.stamp("REQUEST_START", arrival_ns)
     trace.stamp("QUEUE_START", now_ns)
     if trace.tensors:
-        batch = (checked.rows,) if model.served.max_batch_size else ()
+        shapes = {tensor.name: tensor.shape for tensor in request.inputs}
         for rule in model.checker.inputs:
             data = as_bytes(checked.inputs[rule.index])
-            trace.tensor("TENSOR_QUEUE_INPUT", rule.name, rule.datatype, (*batch, *rule.dims), data)
+            trace.tensor("TENSOR_QUEUE_INPUT", rule.name, rule.datatype, shapes[rule.name], data)
 
 
 def trace_answer(

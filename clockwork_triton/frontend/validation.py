@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple, cast
 
+from clockwork_triton.errors import Code, ExecutionError
 from clockwork_triton.frontend.refusal import refuse
 from clockwork_triton.frontend.request import InferRequest, OutputTensor, ResponseLayout
-from clockwork_triton.frontend.shapes import TensorRule, tensor_rules
+from clockwork_triton.frontend.shapes import TensorRule, format_shape, tensor_rules
 from clockwork_triton.frontend.strings import strings_fault
 from clockwork_triton.inference import Buffer, InputData
 from clockwork_triton.repository.model import ServedModel
@@ -22,11 +25,13 @@ class Selection(NamedTuple):
 
 
 class CheckedRequest(NamedTuple):
-    """`inputs` in the artifact's order; `rows` is 1 where the model does not batch."""
+    """`inputs` in the artifact's order; `rows` is 1 where the model does not batch. `shapes`: theirs, where
+    the model is not compiled."""
 
     rows: int
     inputs: tuple[InputData, ...]
     selection: Selection
+    shapes: tuple[tuple[int, ...], ...] | None = None
 
 
 class RequestChecker:
@@ -42,6 +47,8 @@ class RequestChecker:
         self.outputs = tensor_rules(model.outputs, model.config.output)
         self._rules = {rule.name: rule for rule in self.inputs}
         self._output_rules = {rule.name: rule for rule in self.outputs}
+        self.text_inputs = frozenset(rule.index for rule in self.inputs if rule.datatype == "BYTES")
+        self._compiled = model.runtime == "tvm"
         self._batches = model.max_batch_size > 0
         self._selections: dict[tuple[int, tuple[str, ...]], Selection] = {}
 
@@ -63,15 +70,17 @@ class RequestChecker:
             if rule is None or datatype != rule.datatype or data[rule.index] is not None:
                 return None
             if self._batches:
-                if not shape or shape[0] != (rows or shape[0]) or shape[1:] != rule.dims:
+                if not shape or shape[0] != (rows or shape[0]):
+                    return None
+                if shape[1:] != rule.dims and not (rule.open and rule.takes(shape[1:])):
                     return None
                 rows = shape[0]
                 if not 1 <= rows <= self.model.max_batch_size:
                     return None
-            elif shape != rule.dims:
+            elif shape != rule.dims and not (rule.open and rule.takes(shape)):
                 return None
             if rule.row_bytes is None:
-                if strings_fault(cast(Buffer, content), rows * rule.row_elements):
+                if not _holds(rule, shape, content):
                     return None
             elif len(content) != rows * rule.row_bytes:
                 return None
@@ -80,7 +89,18 @@ class RequestChecker:
         if selection is None:
             return None
         # As many tensors as there are inputs, no two the same: every place is filled.
-        return CheckedRequest(rows, cast(tuple[InputData, ...], tuple(data)), selection)
+        inputs = cast(tuple[InputData, ...], tuple(data))
+        return CheckedRequest(rows, inputs, selection, None if self._compiled else self._shapes(request))
+
+    def _shapes(self, request: InferRequest) -> tuple[tuple[int, ...], ...]:
+        """Of the inputs, in the artifact's order, as the model sees them."""
+        shapes: list[tuple[int, ...]] = [()] * len(self.inputs)
+        for tensor in request.inputs:
+            rule = self._rules[tensor.name]
+            batch = tensor.shape[:1] if self._batches else ()
+            seen = self.model.seen_shapes.get(tensor.name)
+            shapes[rule.index] = tensor.shape if seen is None else (*batch, *seen)
+        return tuple(shapes)
 
     def _select(self, rows: int, names: tuple[str, ...]) -> Selection | None:
         if len(set(names)) != len(names) or not self._output_rules.keys() >= set(names):
@@ -100,3 +120,32 @@ class RequestChecker:
 
     def _shape(self, rule: TensorRule, rows: int) -> tuple[int, ...]:
         return (rows, *rule.dims) if self._batches else rule.dims
+
+
+def fill_layout(selection: Selection, shapes: Sequence[tuple[int, ...]]) -> ResponseLayout:
+    """The layout of an answer whose tensors turned out to have these shapes, of every output of the model.
+
+    ExecutionError where one has not as many elements as the configuration promises.
+    """
+    layout = selection.layout
+    tensors = []
+    changed = False
+    for tensor, index in zip(layout.tensors, selection.indices, strict=True):
+        if -1 in tensor.shape:
+            tensors.append(tensor._replace(shape=shapes[index]))
+            changed = True
+            continue
+        if prod(tensor.shape) != prod(shapes[index]):
+            raise ExecutionError(
+                Code.INTERNAL,
+                f"output '{tensor.name}' of model '{layout.model_name}' has shape "
+                f"{format_shape(shapes[index])}, its configuration promises {format_shape(tensor.shape)}",
+            )
+        tensors.append(tensor)
+    return ResponseLayout(layout.model_name, layout.model_version, tuple(tensors)) if changed else layout
+
+
+def _holds(rule: TensorRule, shape: tuple[int, ...], content: InputData) -> bool:
+    if rule.datatype == "BYTES":
+        return not strings_fault(cast(Buffer, content), prod(shape))
+    return len(content) == rule.bytes_of(shape)

@@ -15,17 +15,21 @@ from clockwork_triton.artifact.signature import Signature, SignatureTensor
 from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.repository.completion import model_type
 from clockwork_triton.repository.config import invalid
+from clockwork_triton.repository.sequence import SequencePlan
 
 Shape = tuple[int, ...]
 
 
-def check_agreement(config: Any, signature: Signature) -> None:
+def check_agreement(config: Any, signature: Signature, sequence: SequencePlan | None = None) -> None:
     """ServerError in Triton's words where the configuration is not that of the file."""
-    if len(config.input) != len(signature.inputs):
+    expected = len(config.input) + (0 if sequence is None else len(sequence.inputs))
+    if expected != len(signature.inputs):
         raise invalid(
-            f"unable to load model '{config.name}', configuration expects {len(config.input)} inputs, "
+            f"unable to load model '{config.name}', configuration expects {expected} inputs, "
             f"model provides {len(signature.inputs)}"
         )
+    if sequence is not None:
+        _check_sequence(config.name, signature, sequence)
     for kind, ios, tensors in (
         ("input", config.input, signature.inputs),
         ("output", config.output, signature.outputs),
@@ -43,6 +47,26 @@ def check_agreement(config: Any, signature: Signature) -> None:
                     + ", ".join(sorted(by_name))
                 )
             _check_tensor(config, kind, io, by_name[io.name])
+
+
+def _check_sequence(name: str, signature: Signature, sequence: SequencePlan) -> None:
+    inputs = {tensor.name: tensor for tensor in signature.inputs}
+    outputs = {tensor.name: tensor for tensor in signature.outputs}
+    wanted = [("input", inputs, each.name, each.dtype) for each in sequence.controls]
+    for state in sequence.states:
+        wanted.append(("input", inputs, state.input_name, state.dtype))
+        wanted.append(("output", outputs, state.output_name, state.dtype))
+    for kind, tensors, tensor, dtype in wanted:
+        if tensor not in tensors:
+            raise invalid(
+                f"unexpected inference {kind} '{tensor}', allowed {kind}s are: " + ", ".join(sorted(tensors))
+            )
+        if tensors[tensor].dtype != dtype:
+            raise invalid(
+                f"unable to load model '{name}', configuration expects datatype "
+                f"{DataType.Name(model_type(dtype))} for {kind} '{tensor}', model provides "
+                f"{DataType.Name(model_type(tensors[tensor].dtype))}"
+            )
 
 
 def _check_tensor(config: Any, kind: str, io: Any, tensor: SignatureTensor) -> None:
@@ -93,17 +117,17 @@ def _check_dims(config: Any, kind: str, name: str, file_shape: Shape, dims: Shap
         )
 
 
-def input_shapes(config: Any, signature: Signature) -> Mapping[str, Shape]:
-    """The fixed shape of every input as the model sees it, without the batch dimension.
+def input_shapes(config: Any, signature: Signature, *, may_be_open: bool = False) -> Mapping[str, Shape]:
+    """The shape of every input as the model sees it, without the batch dimension.
 
-    ServerError where one stays open: which input and dimension, and what to write.
+    ServerError where one stays open, unless it may: which input and dimension, and what to write.
     """
     files = {tensor.name: tensor for tensor in signature.inputs}
     shapes: dict[str, Shape] = {}
     for io in config.input:
         scalar = files[io.name].shape == () and not config.max_batch_size
         shape = () if scalar else model_shape(io)
-        if -1 in shape:
+        if -1 in shape and (not may_be_open or io.HasField("reshape")):
             field = "reshape { shape" if io.HasField("reshape") else "dims"
             example = ", ".join("N" if dim == -1 else str(dim) for dim in shape)
             where = shape.index(-1)
@@ -119,7 +143,8 @@ def input_shapes(config: Any, signature: Signature) -> Mapping[str, Shape]:
 
 
 def visible_specs(ios: Sequence[Any], loaded: Sequence[TensorSpec], name: str) -> tuple[TensorSpec, ...]:
-    """The artifact's tensors with the shapes that clients see; the variable ones take what it turned out.
+    """The artifact's tensors with the shapes that clients see; the variable ones take what it turned out,
+    where that is not for each request to say (-1).
 
     ServerError where the artifact's shape is not the one the configuration promises.
     """
@@ -134,7 +159,8 @@ def _visible(io: Any, shape: Shape, name: str) -> Shape:
     promised = model_shape(io)
     scalar = not shape and all(dim == 1 for dim in promised)
     if not scalar and (
-        len(promised) != len(shape) or any(p not in (-1, s) for p, s in zip(promised, shape, strict=True))
+        len(promised) != len(shape)
+        or any(s != -1 and p not in (-1, s) for p, s in zip(promised, shape, strict=True))
     ):
         raise invalid(
             f"model '{name}', tensor '{io.name}': the model configuration promises shape {text(promised)}, "

@@ -13,15 +13,20 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInsta
 
 from clockwork_triton.artifact.signature import Signature, SignatureTensor
 from clockwork_triton.datatypes import NUMPY_TO_WIRE
-from clockwork_triton.repository.config import invalid
+from clockwork_triton.repository.config import ENSEMBLE_PLATFORM, invalid
+from clockwork_triton.repository.sequence import DEFAULT_IDLE_US
 
 DEFAULT_MAX_BATCH_SIZE = 4
 
 
 def auto_complete(
-    config: Any, signature: Signature, default_max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
+    config: Any,
+    signature: Signature,
+    default_max_batch_size: int = DEFAULT_MAX_BATCH_SIZE,
+    hidden: Collection[str] = (),
 ) -> Any:
-    """A copy of `config` with its missing sections filled from the file's tensors."""
+    """A copy of `config` with its missing sections filled from the file's tensors, but for those `hidden`
+    from clients."""
     completed = ModelConfig()
     completed.CopyFrom(config)
     if config.input and config.output:
@@ -37,9 +42,9 @@ def auto_complete(
             "max_batch_size is specified"
         )
     if not config.input:
-        _fill(completed.input, signature.inputs, completed)
+        _fill(completed.input, [t for t in signature.inputs if t.name not in hidden], completed)
     if not config.output:
-        _fill(completed.output, signature.outputs, completed)
+        _fill(completed.output, [t for t in signature.outputs if t.name not in hidden], completed)
     return completed
 
 
@@ -65,9 +70,17 @@ def model_type(dtype: str) -> int:
 
 
 def normalise(config: Any, gpus: Collection[int] = ()) -> None:
-    """Fills in place what Triton shows filled: policy, preferred sizes, pinned memory, instance groups."""
+    """Fills in place what Triton shows filled: policy, preferred sizes, pinned memory, instance groups, how
+    long a sequence may idle. An ensemble has no instances of its own."""
     if config.version_policy.WhichOneof("policy_choice") is None:
         config.version_policy.latest.num_versions = 1
+    if config.platform == ENSEMBLE_PLATFORM:
+        return
+    if config.HasField("sequence_batching"):
+        batching = config.sequence_batching
+        batching.max_sequence_idle_microseconds = batching.max_sequence_idle_microseconds or DEFAULT_IDLE_US
+        if batching.WhichOneof("strategy_choice") is None:
+            batching.direct.SetInParent()
     if config.HasField("dynamic_batching"):
         preferred = config.dynamic_batching.preferred_batch_size
         if not preferred and config.max_batch_size > 0:

@@ -14,6 +14,7 @@ from clockwork_triton.errors import Code, ServerError
 
 BACKEND = "onnxruntime"
 PLATFORM = "onnxruntime_onnx"
+ENSEMBLE_PLATFORM = "ensemble"
 MODEL_FILENAME = "model.onnx"
 
 LARGEST_CONFIG_BYTES = 4 << 20
@@ -72,8 +73,16 @@ def name_config(config: Any, name: str) -> None:
 def find_backend(config: Any, filenames: Collection[str]) -> None:
     """Fills `backend`, `platform` and `default_model_filename`, as Triton deduces them.
 
-    `filenames`: what lies in the first version directory. ServerError for any backend but ONNX.
+    `filenames`: what lies in the first version directory. ServerError for any backend but ONNX. An ensemble
+    has no backend, and no file.
     """
+    if config.HasField("ensemble_scheduling") or config.platform == ENSEMBLE_PLATFORM:
+        if config.platform not in ("", ENSEMBLE_PLATFORM):
+            raise invalid(
+                f"ensemble scheduling cannot be set for model '{config.name}' whose platform is not ensemble"
+            )
+        config.platform = ENSEMBLE_PLATFORM
+        return
     if not config.backend and not config.platform and not config.default_model_filename:
         if MODEL_FILENAME not in filenames:
             raise invalid(

@@ -91,8 +91,26 @@ FIELDS: Mapping[str, Effect] = {
     "dynamic_batching.default_queue_policy.allow_timeout_override": USED,
     "dynamic_batching.default_queue_policy.max_queue_size": USED,
     "dynamic_batching.priority_queue_policy": USED,
-    "sequence_batching": _refused("sequence batching is not supported yet"),
-    "ensemble_scheduling": _refused("ensembles are not supported yet"),
+    "sequence_batching.direct": _SCHEDULED,
+    "sequence_batching.oldest": _SCHEDULED,
+    "sequence_batching.max_sequence_idle_microseconds": USED,
+    "sequence_batching.control_input": USED,
+    "sequence_batching.state.input_name": USED,
+    "sequence_batching.state.output_name": USED,
+    "sequence_batching.state.data_type": USED,
+    "sequence_batching.state.dims": USED,
+    "sequence_batching.state.initial_state": USED,
+    "sequence_batching.state.use_same_buffer_for_input_output": _no_effect("states are kept by the server"),
+    "sequence_batching.state.use_growable_memory": _no_effect("states are kept by the server"),
+    "sequence_batching.iterative_sequence": _refused(
+        "iterative sequences are not supported: an ONNX model asks for no further run"
+    ),
+    "ensemble_scheduling.step.model_name": USED,
+    "ensemble_scheduling.step.model_version": USED,
+    "ensemble_scheduling.step.input_map": USED,
+    "ensemble_scheduling.step.output_map": USED,
+    "ensemble_scheduling.step.model_namespace": _refused("every model needs a name of its own"),
+    "ensemble_scheduling.max_inflight_requests": _no_effect("no step answers more than once"),
     "instance_group.name": USED,
     "instance_group.kind": USED,
     "instance_group.count": _no_effect("a device runs one inference at a time", unless=1),
@@ -106,7 +124,7 @@ FIELDS: Mapping[str, Effect] = {
     "cc_model_filenames": _no_effect("the default model file serves every compute capability"),
     "metric_tags": USED,
     "parameters": USED,
-    "model_warmup": _no_effect("a model is measured before it is ready, so it is warm"),
+    "model_warmup": USED,
     "model_operations.op_library_filename": _refused("libraries of custom operators cannot be loaded"),
     "model_transaction_policy.decoupled": _refused(
         "decoupled models are not supported: an ONNX model answers once"
@@ -116,8 +134,8 @@ FIELDS: Mapping[str, Effect] = {
     "model_metrics": _no_effect("histograms have the server's own buckets"),
 }
 
-# `slo_ms` is ours; the rest is what Triton's ONNX Runtime backend reads.
-USED_PARAMETERS = frozenset({"slo_ms"})
+# `slo_ms` and `precision` are ours; the rest is what Triton's ONNX Runtime backend reads.
+USED_PARAMETERS = frozenset({"slo_ms", "precision"})
 
 
 def notices(config: Any) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class ModelControl(Protocol):
         """
         ...
 
-    def unload(self, name: str) -> None:
-        """Takes the model out of service at once. An unknown name is no error."""
+    def unload(self, name: str, dependents: bool = False) -> None:
+        """Takes the model out of service at once, with `dependents` also what an ensemble is made of. An
+        unknown name is no error."""
         ...

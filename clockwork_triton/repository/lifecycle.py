@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,21 +17,28 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.repository.config import ENSEMBLE_PLATFORM
+from clockwork_triton.repository.ensemble import ensemble_plan, new_model_id
 from clockwork_triton.repository.loader import LoadedModel, ModelLoader
-from clockwork_triton.repository.model import State
+from clockwork_triton.repository.model import ServedModel, State
 from clockwork_triton.repository.plan import (
     ConfigOptions,
     ModelPlan,
     PreparedVersion,
     onnx_path,
     plan_model,
+    prepare_ensemble,
     prepare_version,
+    served_ensemble,
     served_model,
 )
 from clockwork_triton.repository.scan import Fingerprint, FoundModel
 from clockwork_triton.repository.status import UNLOADED, Failure, Serving, VersionStatus
 
 Failures = tuple[Failure, ...]
+Require = Callable[[str, str, str], Awaitable[ServedModel]]
+"""For an ensemble, the READY version ("": the latest) of a model that it is made of, loaded where that is
+allowed. ServerError in Triton's words if there is none."""
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +57,10 @@ class ModelLifecycle:
         slots: asyncio.Semaphore,
         on_change: Callable[[VersionStatus], None],
         on_notice: Callable[[str, str], None],
+        require: Require,
     ) -> None:
         """`slots` limits how many versions load at a time, over all models, once they are converted."""
+        self._require = require
         self.name = name
         self.versions: dict[int, VersionStatus] = {}
         self.refusal: VersionStatus | None = None
@@ -75,6 +84,15 @@ class ModelLifecycle:
     @property
     def serving(self) -> Mapping[int, Serving]:
         return {v: s.serving for v, s in self.versions.items() if s.state is State.READY and s.serving}
+
+    @property
+    def loading(self) -> bool:
+        return self._current is not None and not self._current.done()
+
+    async def settled(self) -> None:
+        """Returns when no load is under way, or the one that is has ended."""
+        if self._current is not None and not self._current.done():
+            await asyncio.wait([self._current])
 
     def load(self, found: FoundModel, override: Any = None) -> asyncio.Task[Failures]:
         """Starts to bring the model to what `found` holds. The task gives what failed; it is cancelled if
@@ -152,7 +170,7 @@ class ModelLifecycle:
                 failure = Failure(self.name, version, error)
                 self._set(VersionStatus(self.name, version, State.UNAVAILABLE, failure.reason))
                 return failure
-            self._set(VersionStatus(self.name, version, State.READY, serving=serving))
+            self._set(VersionStatus(self.name, version, State.READY, serving.loaded.note, serving))
             return None
 
         outcomes = await asyncio.gather(*(load(version) for version in plan.versions))
@@ -188,7 +206,7 @@ class ModelLifecycle:
             if status.state not in (State.READY, State.UNLOADING):
                 del self.versions[version]
         for version, serving in fresh.items():
-            self._set(VersionStatus(self.name, version, State.READY, serving=serving))
+            self._set(VersionStatus(self.name, version, State.READY, serving.loaded.note, serving))
         for version in before.keys() - fresh.keys():
             self._unload_version(version)
         self._release_all({v: s for v, s in before.items() if v in fresh}, unless=fresh)
@@ -200,6 +218,8 @@ class ModelLifecycle:
                 self._spawn(self._release(serving.loaded))
 
     async def _release(self, loaded: LoadedModel) -> None:
+        if loaded.runtime == ENSEMBLE_PLATFORM:
+            return
         try:
             await self._loader.retire(loaded.model_id)
         except Exception:
@@ -227,6 +247,8 @@ class ModelLifecycle:
 
     async def _bring_up(self, plan: ModelPlan, version: int, files: Fingerprint) -> Serving:
         """The version, loaded; or the one that serves already, if nothing about it has changed."""
+        if plan.config.platform == ENSEMBLE_PLATFORM:
+            return await self._bring_up_ensemble(plan, version, files)
         current = self.serving.get(version)
         with _any_error_as_server_error():
             signature = await self._loader.inspect(await asyncio.to_thread(onnx_path, plan, version))
@@ -243,6 +265,18 @@ class ModelLifecycle:
             except ServerError:
                 self._spawn(self._release(loaded))
                 raise
+
+    async def _bring_up_ensemble(self, plan: ModelPlan, version: int, files: Fingerprint) -> Serving:
+        """Checked anew by each load, since its steps may have changed."""
+        with _any_error_as_server_error():
+            steps = ensemble_plan(plan.config).steps
+            models = [await self._require(self.name, step.model, step.version) for step in steps]
+            prepared = await asyncio.to_thread(prepare_ensemble, plan, version)
+            served = served_ensemble(prepared, new_model_id(), models)
+            loaded = LoadedModel(
+                served.model_id, served.inputs, served.outputs, {}, 0, 0, 0, plan.directory, served.runtime
+            )
+            return Serving(_key(prepared, files), prepared, loaded, served)
 
     def _set(self, status: VersionStatus) -> None:
         assert status.version is not None

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.datatypes import TensorSpec
+from clockwork_triton.repository.model import MemoryUse
+from clockwork_triton.repository.sequence import SequencePlan
+from clockwork_triton.repository.warmup import WarmupSample
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class ModelSource:
     """One version on disk with its completed configuration (tritonclient's ModelConfig).
 
     `shapes`: by input name, the fixed shape that the model sees, without the batch dimension where it
-    batches. The order of inputs and outputs is the configuration's.
+    batches. The order of inputs and outputs is the configuration's, those of `sequence` follow.
     """
 
     name: str
@@ -24,6 +27,8 @@ class ModelSource:
     onnx: Path
     config: Any
     shapes: Mapping[str, tuple[int, ...]]
+    sequence: SequencePlan | None = None
+    warmup: tuple[WarmupSample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class LoadedModel:
     `inputs` and `outputs` have the shapes that the model sees, without the batch dimension where it batches.
     `infer_ns` by batch size and `load_ns` are the predictions at this moment, `weight_bytes` what it takes
     of the device's memory while it is resident (whole pages), `workspace_bytes` of the shared workspace.
+    `runtime` "tvm": it is compiled; else `reason` says why not, and open dimensions of its tensors are -1.
     """
 
     model_id: int
@@ -44,6 +50,13 @@ class LoadedModel:
     workspace_bytes: int
     artifact: Path
     runtime: str = "tvm"
+    reason: str = ""
+    memory: tuple[MemoryUse, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What is to be known of how the version runs; nothing where it is compiled."""
+        return f"runs on {self.runtime}: {self.reason}" if self.reason else ""
 
 
 class ModelLoader(Protocol):
@@ -58,7 +71,7 @@ class ModelLoader(Protocol):
         ...
 
     async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
-        """Registers with the workers, profiles.
+        """Registers with the workers, profiles, and has it answer its warmup samples.
 
         Cancelled, it leaves nothing behind.
         """

@@ -9,6 +9,7 @@ from typing import Any
 
 from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.repository.queue_policy import ANY_REQUEST, QueuePolicies
+from clockwork_triton.repository.sequence import SequencePlan
 
 
 class State(Enum):
@@ -22,6 +23,30 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """`kind` "CPU" or "GPU", and its number."""
+
+    kind: str
+    number: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class EnsembleStep:
+    """`inputs` and `outputs`: by the model's tensor, that of the ensemble. `version` "": the latest."""
+
+    model: str
+    version: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EnsemblePlan:
+    steps: tuple[EnsembleStep, ...]
+
+
+@dataclass(frozen=True)
 class ServedModel:
     """A version that is READY: what the data plane needs to check and run a request.
 
@@ -29,6 +54,10 @@ class ServedModel:
     artifact (row shapes without the batch dimension, all fixed). `model_id` names it to the engine: a model
     that was replaced has a new one. `batch_sizes`: what one inference can hold, ascending; a request with
     more rows (up to `max_batch_size`) is run in parts. `labels`: by output name, the lines of its label file.
+    `runtime`: "tvm", or what runs a model that is not compiled; then dimensions may be -1, and `seen_shapes`
+    are those of the inputs that the model sees otherwise than clients do. `sequence`: how a request's place
+    in a sequence is told the model. `memory`: what it takes of devices while it is resident. `ensemble`: its
+    steps; the engine knows nothing of such a model.
     """
 
     name: str
@@ -42,6 +71,10 @@ class ServedModel:
     batch_sizes: tuple[int, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtime: str = "tvm"
+    seen_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    memory: tuple[MemoryUse, ...] = ()
+    sequence: SequencePlan | None = None
+    ensemble: EnsemblePlan | None = None
 
 
 @dataclass(frozen=True)

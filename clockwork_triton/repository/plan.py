@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,28 +13,34 @@ from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.repository.agreement import check_agreement, input_shapes, visible_specs
 from clockwork_triton.repository.completion import DEFAULT_MAX_BATCH_SIZE, auto_complete, normalise
 from clockwork_triton.repository.config import (
+    ENSEMBLE_PLATFORM,
     find_backend,
     invalid,
     name_config,
     read_config,
 )
+from clockwork_triton.repository.ensemble import check_steps, ensemble_plan, ensemble_specs
 from clockwork_triton.repository.fields import notices
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
 from clockwork_triton.repository.model import ServedModel
 from clockwork_triton.repository.queue_policy import QueuePolicies, queue_policies
+from clockwork_triton.repository.sequence import sequence_plan
 from clockwork_triton.repository.validation import validate
+from clockwork_triton.repository.warmup import warmup_samples
 
 LARGEST_LABELS_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
 class ConfigOptions:
-    """What the command line says about configurations. `gpus`: ids of the GPUs that serve."""
+    """What the command line says about configurations. `gpus`: ids of the GPUs that serve. `fallback`: what
+    cannot be compiled, as open dimensions cannot, may run on a host runtime."""
 
     config_name: str = ""
     auto_complete: bool = True
     default_max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
     gpus: frozenset[int] = frozenset()
+    fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,9 @@ def plan_model(
     told = list(notices(config))
     find_backend(config, _first_version_files(directory, present))
     validate(config, options.gpus)
+    if config.platform == ENSEMBLE_PLATFORM:
+        ensemble_plan(config)
+    sequence_plan(config)
     queue_policies(config)
     if config.version_policy.WhichOneof("policy_choice") == "specific":
         missing = sorted(set(config.version_policy.specific.versions) - set(present))
@@ -107,40 +116,102 @@ def prepare_version(
     """Completes the configuration from the file's tensors and checks one against the other."""
     config = ModelConfig()
     config.CopyFrom(plan.config)
+    sequence = sequence_plan(config, plan.directory)
     if options.auto_complete:
-        config = auto_complete(config, signature, options.default_max_batch_size)
+        hidden = () if sequence is None else (*sequence.inputs, *sequence.outputs)
+        config = auto_complete(config, signature, options.default_max_batch_size, hidden)
     normalise(config, options.gpus)
     validate(config, options.gpus)
-    check_agreement(config, signature)
+    check_agreement(config, signature, sequence)
+    shapes = dict(input_shapes(config, signature, may_be_open=options.fallback or signature.texts))
+    if sequence is not None:
+        shapes |= sequence.shapes
     return PreparedVersion(
         ModelSource(
             plan.name,
             version,
             onnx_path(plan, version),
             config,
-            input_shapes(config, signature),
+            shapes,
+            sequence,
+            warmup_samples(config, plan.directory),
         ),
         read_labels(config, plan.directory),
         queue_policies(config),
     )
 
 
+def prepare_ensemble(plan: ModelPlan, version: int) -> PreparedVersion:
+    """A version of an ensemble, which has nothing to be loaded."""
+    config = ModelConfig()
+    config.CopyFrom(plan.config)
+    normalise(config)
+    return PreparedVersion(
+        ModelSource(plan.name, version, plan.directory, config, {}),
+        read_labels(config, plan.directory),
+        queue_policies(config),
+    )
+
+
+def served_ensemble(prepared: PreparedVersion, model_id: int, models: Sequence[ServedModel]) -> ServedModel:
+    """The ensemble as clients see it; `models`: those of its steps. ServerError if they do not fit."""
+    source = prepared.source
+    plan = ensemble_plan(source.config)
+    check_steps(source.config, plan, models)
+    return ServedModel(
+        name=source.name,
+        version=source.version,
+        model_id=model_id,
+        config=source.config,
+        inputs=ensemble_specs(source.config.input),
+        outputs=ensemble_specs(source.config.output),
+        max_batch_size=source.config.max_batch_size,
+        queue=prepared.queue,
+        labels=prepared.labels,
+        runtime=ENSEMBLE_PLATFORM,
+        ensemble=plan,
+    )
+
+
 def served_model(prepared: PreparedVersion, loaded: LoadedModel) -> ServedModel:
     """The version as clients see it. ServerError if it turned out otherwise than its configuration says."""
     source = prepared.source
+    own_inputs = loaded.inputs[: len(source.config.input)]
+    own_outputs = loaded.outputs
+    if source.sequence is not None:
+        own_outputs = own_outputs[: len(own_outputs) - len(source.sequence.outputs)]
+    inputs = visible_specs(source.config.input, own_inputs, source.name)
     return ServedModel(
         name=source.name,
         version=source.version,
         model_id=loaded.model_id,
-        config=source.config,
-        inputs=visible_specs(source.config.input, loaded.inputs, source.name),
-        outputs=visible_specs(source.config.output, loaded.outputs, source.name),
+        config=_told(source.config, loaded),
+        inputs=inputs,
+        outputs=visible_specs(source.config.output, own_outputs, source.name),
         max_batch_size=source.config.max_batch_size,
         queue=prepared.queue,
         batch_sizes=tuple(sorted(loaded.infer_ns)),
         labels=prepared.labels,
         runtime=loaded.runtime,
+        seen_shapes={
+            spec.name: own.shape
+            for spec, own in zip(inputs, own_inputs, strict=True)
+            if own.shape != spec.shape and -1 not in own.shape
+        },
+        memory=loaded.memory,
+        sequence=source.sequence,
     )
+
+
+def _told(config: Any, loaded: LoadedModel) -> Any:
+    """The configuration; where the version is not compiled, clients find in it what runs it, and why."""
+    if not loaded.reason:
+        return config
+    told = ModelConfig()
+    told.CopyFrom(config)
+    told.parameters["runtime"].string_value = loaded.runtime
+    told.parameters["runtime_reason"].string_value = loaded.reason
+    return told
 
 
 def read_labels(config: Any, directory: Path) -> Mapping[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clockwork_triton.errors import Code, ServerError
-from clockwork_triton.repository.config import parse_json
+from clockwork_triton.repository.config import invalid, parse_json
 from clockwork_triton.repository.decide import decide
 from clockwork_triton.repository.lifecycle import OUTDATED, Failures, ModelLifecycle
 from clockwork_triton.repository.loader import ModelLoader
@@ -75,6 +75,8 @@ class Repository:
         self._nameless: frozenset[str] = frozenset()
         self._started = False
         self._ready: dict[tuple[str, str], ServedModel] = {}
+        # By ensemble, the models that it asked for.
+        self._requiring: dict[str, set[str]] = {}
 
     async def start(self) -> Failures:
         """Loads what the mode asks for and returns when that is done, with everything that failed.
@@ -161,16 +163,24 @@ class Repository:
             )
             raise ServerError(Code.INVALID_ARG, f"load failed for model '{name}': {states}")
 
-    def unload(self, name: str) -> None:
-        """Explicit mode: takes the model out of service at once. An unknown name is no error."""
+    def unload(self, name: str, dependents: bool = False) -> None:
+        """Explicit mode: takes the model out of service at once, with `dependents` also what an ensemble is
+        made of. An unknown name is no error."""
         self._check_control(name)
-        if lifecycle := self._lifecycles.get(name):
-            lifecycle.unload()
+        steps = self._steps(name) if dependents else ()
+        for each in (name, *steps):
+            if lifecycle := self._lifecycles.get(each):
+                lifecycle.unload()
 
     def lookup(self, name: str, version: str) -> ServedModel:
         """See ModelIndex."""
         ready = self._ready.get((name, version))
         return ready if ready is not None else self._lookup_number(name, parse_version(version))
+
+    @property
+    def ready(self) -> Mapping[tuple[str, str], ServedModel]:
+        """What is READY by name and version, as clients write it; "" is the greatest."""
+        return self._ready
 
     def served(self) -> Sequence[ServedModel]:
         """See ModelIndex."""
@@ -231,6 +241,7 @@ class Repository:
 
     def _begin(self, found: FoundModel, override: Any = None) -> asyncio.Task[Failures]:
         self._tried[found.name] = found
+        self._requiring.pop(found.name, None)
         if found.name not in self._lifecycles:
             self._lifecycles[found.name] = ModelLifecycle(
                 found.name,
@@ -239,8 +250,59 @@ class Repository:
                 slots=self._slots,
                 on_change=self._changed,
                 on_notice=self._on_notice,
+                require=self._require,
             )
         return self._lifecycles[found.name].load(found, override)
+
+    def _steps(self, name: str) -> set[str]:
+        """The models that an ensemble that serves is made of, all the way down."""
+        steps: set[str] = set()
+        left = [name]
+        while left:
+            lifecycle = self._lifecycles.get(left.pop())
+            for serving in lifecycle.serving.values() if lifecycle else ():
+                if serving.served.ensemble is not None:
+                    new = {step.model for step in serving.served.ensemble.steps} - steps
+                    steps |= new
+                    left += new
+        return steps
+
+    async def _require(self, ensemble: str, name: str, version: str) -> ServedModel:
+        """See lifecycle.Require."""
+        self._requiring.setdefault(ensemble, set()).add(name)
+        if self._leads_to(name, ensemble):
+            raise invalid(f"circular dependency between ensembles: '{ensemble}' and '{name}'")
+        lifecycle = self._lifecycles.get(name)
+        idle = lifecycle is None or not (lifecycle.serving or lifecycle.loading)
+        if idle and self._mode is ControlMode.EXPLICIT:
+            found = (await self._scan()).get(name)
+            if found is not None:
+                self._begin(found)
+                lifecycle = self._lifecycles[name]
+        if lifecycle is None:
+            raise invalid(f"ensemble '{ensemble}' contains models that are not available: '{name}'")
+        await lifecycle.settled()
+        try:
+            return self.lookup(name, version)
+        except ServerError as error:
+            reasons = [status.reason for status in lifecycle.statuses if status.reason]
+            why = f" Model '{name}' loading failed with error: {reasons[0]}" if reasons else ""
+            lacking = f"which has no loaded version.{why}"
+            if lifecycle.serving:
+                lacking = f"whose required version {version} is not loaded"
+            raise invalid(f"ensemble '{ensemble}' depends on '{name}' {lacking}") from error
+
+    def _leads_to(self, name: str, wanted: str) -> bool:
+        """Whether one ensemble is made of another, as far as it is known."""
+        seen: set[str] = set()
+        left = [name]
+        while left:
+            each = left.pop()
+            if each == wanted:
+                return True
+            seen.add(each)
+            left += self._requiring.get(each, set()) - seen
+        return False
 
     def _changed(self, status: VersionStatus) -> None:
         ready = {key: served for key, served in self._ready.items() if key[0] != status.name}

@@ -18,6 +18,8 @@ def validate(config: Any, gpus: Collection[int] = ()) -> None:
     """ServerError INVALID_ARG for the first thing wrong. `gpus`: ids of those there are."""
     if config.max_batch_size < 0:
         raise invalid(f"'max_batch_size' must be non-negative value for {config.name}")
+    if config.response_cache.enable and config.HasField("sequence_batching"):
+        raise invalid(f"Response caching is not supported for models with sequence batching: {config.name}")
     _validate_batching(config)
     _validate_instance_groups(config, gpus)
     for kind, tensors in (("input", config.input), ("output", config.output)):

@@ -27,6 +27,12 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def become_sum(self, parts: Sequence[Histogram]) -> None:
+        """Takes the sums of histograms of the same bounds, in place of what it was."""
+        assert all(part.bounds == self.bounds for part in parts)
+        self.counts = [sum(part.counts[place] for part in parts) for place in range(len(self.counts))]
+        self.total = sum(part.total for part in parts)
+
     @property
     def count(self) -> int:
         return sum(self.counts)

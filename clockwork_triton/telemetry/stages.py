@@ -85,20 +85,9 @@ class StageRecorder:
             self._at_turn_end(self._stand_back)
         self._open.append(stages)
 
-    def quantiles_ns(self, wanted: Sequence[float] = STAGE_QUANTILES) -> dict[str, list[int]]:
-        """For each stage, and TOTAL; empty where nothing was recorded."""
-        rows = [stages.durations_ns() for stages in self._kept]
-        if not rows:
-            return {}
-        columns = {
-            stage: sorted(values) for stage, values in zip(STAGES, zip(*rows, strict=True), strict=True)
-        }
-        columns[TOTAL] = sorted(map(sum, rows))
-        last = len(rows) - 1
-        return {
-            stage: [values[min(last, int(quantile * len(rows)))] for quantile in wanted]
-            for stage, values in columns.items()
-        }
+    def durations_ns(self) -> list[tuple[int, ...]]:
+        """Of each request, in the order of STAGES."""
+        return [stages.durations_ns() for stages in self._kept]
 
     def _stand_back(self) -> None:
         """Behind everyone who has asked for the end of this turn by now."""
@@ -111,3 +100,19 @@ class StageRecorder:
             stages.replied_ns = now_ns
         self._kept.extend(self._open)
         self._open.clear()
+
+
+def quantiles_ns(
+    durations: Sequence[tuple[int, ...]], wanted: Sequence[float] = STAGE_QUANTILES
+) -> dict[str, list[int]]:
+    """For each stage, and TOTAL; empty where nothing was recorded."""
+    if not durations:
+        return {}
+    by_stage = zip(STAGES, zip(*durations, strict=True), strict=True)
+    columns = {stage: sorted(values) for stage, values in by_stage}
+    columns[TOTAL] = sorted(map(sum, durations))
+    last = len(durations) - 1
+    return {
+        stage: [values[min(last, int(quantile * len(durations)))] for quantile in wanted]
+        for stage, values in columns.items()
+    }

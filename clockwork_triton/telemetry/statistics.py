@@ -6,7 +6,7 @@ that belong together (perf_analyzer aborts where they do not).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -19,7 +19,8 @@ STAGES = ("request", "queue", "compute_input", "compute_infer", "compute_output"
 FIRST_RESPONSE_BOUNDS_NS = tuple(ms * 1_000_000 for ms in (100, 500, 2000, 5000))
 """Triton's."""
 
-_REMEMBERED_ACTIONS = 1024
+
+_COMPUTE = ("compute_input", "compute_infer", "compute_output")
 
 
 class Failure(Enum):
@@ -79,7 +80,6 @@ class ModelStatistics:
         self.latency = Histogram()
         self.first_response = Histogram(FIRST_RESPONSE_BOUNDS_NS) if latencies.histograms else None
         self.summaries = {stage: Summary() for stage in STAGES} if latencies.summaries else None
-        self._actions: dict[int, None] = {}
 
     @property
     def fail(self) -> Duration:
@@ -142,13 +142,30 @@ class ModelStatistics:
         self.failures[reason].add(now_ns - arrival_ns)
         self._executed(answers)
 
+    def become_sum(self, parts: Sequence[ModelStatistics]) -> None:
+        """Takes the sums of what others have counted, in place of what it was."""
+        self.last_inference_ns = max((part.last_inference_ns for part in parts), default=0)
+        for name in ("inference_count", "execution_count", "late", "invalid"):
+            setattr(self, name, sum(getattr(part, name) for part in parts))
+        for name in ("success", "queue", *_COMPUTE, "cache_hit", "cache_miss"):
+            setattr(self, name, _sum(getattr(part, name) for part in parts))
+        self.failures = {reason: _sum(part.failures[reason] for part in parts) for reason in Failure}
+        self.batches = {}
+        for size in {size for part in parts for size in part.batches}:
+            batches = [part.batches[size] for part in parts if size in part.batches]
+            sums = (_sum(getattr(batch, name) for batch in batches) for name in _COMPUTE)
+            self.batches[size] = BatchStatistics(*sums)
+        self.latency.become_sum([part.latency for part in parts])
+        if self.first_response is not None:
+            self.first_response.become_sum([p.first_response for p in parts if p.first_response is not None])
+        if self.summaries is not None:
+            for stage, summary in self.summaries.items():
+                summary.become_sum([part.summaries[stage] for part in parts if part.summaries is not None])
+
     def _executed(self, answers: Sequence[InferenceAnswer]) -> None:
         for answer in answers:
-            if answer.action_id in self._actions:
+            if not answer.leads:
                 continue
-            self._actions[answer.action_id] = None
-            if len(self._actions) > _REMEMBERED_ACTIONS:
-                del self._actions[next(iter(self._actions))]
             self.execution_count += 1
             batch = self.batches.get(answer.executed_rows)
             if batch is None:
@@ -158,12 +175,25 @@ class ModelStatistics:
             batch.compute_output.add(answer.output_ns)
 
 
+def _sum(durations: Iterable[Duration]) -> Duration:
+    total = Duration()
+    for duration in durations:
+        total.count += duration.count
+        total.ns += duration.ns
+    return total
+
+
 class Statistics:
     """The statistics of all models, by name and version. They outlive a reload, as counters should."""
 
     def __init__(self, latencies: LatencyOptions | None = None) -> None:
         self.latencies = latencies or LatencyOptions()
         self._models: dict[tuple[str, int], ModelStatistics] = {}
+
+    @property
+    def known(self) -> Collection[tuple[str, int]]:
+        """The names and versions seen so far."""
+        return self._models.keys()
 
     def of(self, name: str, version: int) -> ModelStatistics:
         """New, and all zero, if the version has not been seen before."""

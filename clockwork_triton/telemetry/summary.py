@@ -24,6 +24,13 @@ class Summary:
         self.total += value
         self._samples.append((now_ns, value))
 
+    def become_sum(self, parts: Sequence[Summary]) -> None:
+        """Takes what others have measured, in place of what it was."""
+        self.count = sum(part.count for part in parts)
+        self.total = sum(part.total for part in parts)
+        self._samples.clear()
+        self._samples.extend(sorted(sample for part in parts for sample in part._samples))
+
     def quantiles(self, now_ns: int, wanted: Sequence[float]) -> list[int | None]:
         """None where nothing was measured within the window."""
         values = sorted(value for then, value in self._samples if now_ns - then <= WINDOW_NS)

@@ -5,8 +5,9 @@ In every function, times pass unchanged; `to_local` moves those of a message fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from google.protobuf.message import DecodeError
 
@@ -46,6 +47,15 @@ class Stages:
     output_end_ns: int = 0
 
 
+class Part(NamedTuple):
+    """Rows of a batch whose tensors lie in a front end's arena: see Part in proto/clockwork.proto."""
+
+    arena: int
+    place: int
+    row: int
+    rows: int
+
+
 def parse(payload: bytes) -> pb.Envelope:
     """The message in a frame. ChannelError if it is none, or none of ours."""
     envelope = pb.Envelope()
@@ -76,7 +86,7 @@ def _shift(message: pb.Action | pb.Result, names: tuple[str, ...], offset_ns: in
             setattr(message, name, max(1, time_ns + offset_ns))
 
 
-def action_envelope(action: Action, slot: int = 0) -> pb.Envelope:
+def action_envelope(action: Action, slot: int = 0, parts: Sequence[Part] = ()) -> pb.Envelope:
     """The order to its worker; the ids of the requests stay here."""
     # Field by field: three times as fast as keyword arguments, which build the message and copy it.
     envelope = pb.Envelope()
@@ -91,7 +101,14 @@ def action_envelope(action: Action, slot: int = 0) -> pb.Envelope:
     message.slot = slot
     if action.pages:
         message.pages.extend(action.pages)
+    for arena, place, row, rows in parts:
+        part = message.parts.add()
+        part.arena, part.place, part.row, part.rows = arena, place, row, rows
     return envelope
+
+
+def parts_of(message: pb.Action) -> tuple[Part, ...]:
+    return tuple([Part(part.arena, part.place, part.row, part.rows) for part in message.parts])
 
 
 def action_of(message: pb.Action, worker_id: int) -> Action:
@@ -114,7 +131,12 @@ def action_of(message: pb.Action, worker_id: int) -> Action:
 
 
 def result_envelope(
-    action_id: int, status: Status, received_ns: int, stages: Stages, message: str = ""
+    action_id: int,
+    status: Status,
+    received_ns: int,
+    stages: Stages,
+    message: str = "",
+    clock_mhz: int = 0,
 ) -> pb.Envelope:
     envelope = pb.Envelope()
     result = envelope.result
@@ -128,6 +150,7 @@ def result_envelope(
     result.end_ns = stages.end_ns
     result.output_begin_ns = stages.output_begin_ns
     result.output_end_ns = stages.output_end_ns
+    result.clock_mhz = clock_mhz
     return envelope
 
 
@@ -145,6 +168,7 @@ def action_result(message: pb.Result, worker_id: int) -> ActionResult:
         message.begin_ns,
         message.end_ns,
         message.message,
+        message.clock_mhz,
     )
 
 

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from clockwork_triton.worker.process import prepare_environment, prepare_process
+from clockwork_triton.worker.process import become_real_time, prepare_environment, prepare_process
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slot-bytes", type=int, required=True, help="bytes of an I/O slot")
     parser.add_argument("--channel-fd", type=int, required=True, help="a connected stream socket")
     parser.add_argument("--io-fd", type=int, required=True, help="the file of the I/O slots")
+    parser.add_argument(
+        "--arena-fds", default="", help="files of front ends' tensors, with commas between them"
+    )
     parser.add_argument("--cores", default="", help="cores to run on, with commas between them; default: any")
+    parser.add_argument("--busy-poll-us", type=int, default=0, help="how long it looks before it sleeps")
     parser.add_argument("--spin-us", type=int, default=80, help="precision of windows against a core's time")
     return parser.parse_args(argv)
 
@@ -56,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         slots=arguments.slots,
         slot_bytes=arguments.slot_bytes,
         io_fd=arguments.io_fd,
+        arena_fds=tuple(int(fd) for fd in arguments.arena_fds.split(",") if fd),
     )
     try:
         device = open_device(arguments.device, options)
@@ -64,7 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     channel = BlockingChannel(socket.socket(fileno=arguments.channel_fd))
     worker = Worker(
-        arguments.worker_id, arguments.device, device, options, channel, spin_ns=arguments.spin_us * 1000
+        arguments.worker_id,
+        arguments.device,
+        device,
+        options,
+        channel,
+        spin_ns=arguments.spin_us * 1000,
+        poll_ns=arguments.busy_poll_us * 1000,
+        prepare=become_real_time if arguments.device.startswith("cuda") else lambda: None,
     )
     try:
         worker.serve()

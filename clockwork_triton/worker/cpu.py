@@ -46,6 +46,7 @@ class CpuDevice:
 
     overlaps = False
     lost = False
+    clock_mhz = 0
 
     def __init__(self, options: DeviceOptions) -> None:
         assert options.slot_bytes % mmap.PAGESIZE == 0
@@ -96,7 +97,7 @@ class CpuDevice:
         pages = min(self.pages, sum(m.pages for m in (manifest, *known)))
         yield from self._arena.provide(pages * self.page_bytes)
         yield from self._workspace.provide(manifest.workspace_bytes)
-        facts = Registered(tuple(s.pages for s in manifest.segments), frozenset(variants))
+        facts = Registered(tuple(s.pages for s in manifest.segments), frozenset(variants), manifest)
         self._models[model_id] = _Model(manifest, facts, weights, segments, variants)
 
     def _bind(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from clockwork_triton.artifact import Manifest
 from clockwork_triton.transport.messages import Stages
 
 
@@ -16,7 +17,8 @@ class UnsuitableModel(Exception):
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes.
+    """The memory a device works with. `io_fd` is a file of `slots` times `slot_bytes` bytes, `arena_fds` are
+    those of front ends' tensors.
 
     `memory_bytes` 0, for a GPU: all that is left.
     """
@@ -27,6 +29,7 @@ class DeviceOptions:
     slots: int
     slot_bytes: int
     io_fd: int
+    arena_fds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Registered:
     segments: tuple[int, ...]
     """The pages of each."""
     batch_sizes: frozenset[int]
+    manifest: Manifest
 
 
 class Outputs(Protocol):
@@ -58,11 +62,19 @@ class Device(Protocol):
     """What profiles are kept by: safe in a file name."""
     overlaps: bool
     """Whether a LOAD runs beside an INFER without slowing it."""
-    lost: bool
-    """Whether it is of no more use to this process, whatever it is asked."""
     pages: int
     page_bytes: int
     workspace_bytes: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is of no more use to this process, whatever it is asked."""
+        ...
+
+    @property
+    def clock_mhz(self) -> int:
+        """How fast the clock is that running times depend on; 0: there is none, or it does not tell."""
+        ...
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         """Prepares a model, in pieces of a few milliseconds; between them, actions may run.

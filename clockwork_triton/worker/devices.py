@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clockwork_triton.worker.device import Device, DeviceOptions
+from clockwork_triton.worker.hosted import HostingDevice
 
 EMULATED_KIND = "emulated"
 
@@ -17,14 +18,18 @@ def open_device(name: str, options: DeviceOptions) -> Device:
     if family == "cpu" and (not rest or rest.isdecimal()):
         from clockwork_triton.worker.cpu import CpuDevice
 
-        return CpuDevice(options)
+        return HostingDevice(CpuDevice(options), options)
     if family == "cuda" and (not rest or rest.isdecimal()):
+        from clockwork_triton.nvml import Nvml
+        from clockwork_triton.worker.cuda.clocks import ClockTracker
         from clockwork_triton.worker.cuda.device import CudaDevice
         from clockwork_triton.worker.cuda.driver import CudaError
         from clockwork_triton.worker.cuda.libcuda import LibCuda
 
         try:
-            return CudaDevice(options, LibCuda(int(rest or 0)))
+            driver = LibCuda(int(rest or 0))
+            tracker = ClockTracker(Nvml.open(), driver.facts.pci_bus_id)
+            return HostingDevice(CudaDevice(options, driver, gpu_clock=tracker.start()), options)
         except CudaError as error:
             raise OSError(str(error)) from error
     if family == "emulated":

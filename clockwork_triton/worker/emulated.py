@@ -29,6 +29,7 @@ class EmulatedDevice:
 
     overlaps = True
     lost = False
+    clock_mhz = 0
 
     def __init__(self, options: DeviceOptions, kind: str) -> None:
         self.kind = kind
@@ -40,6 +41,8 @@ class EmulatedDevice:
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
+        if not manifest.compiled:
+            raise UnsuitableModel(f"it runs on {manifest.runtime}, of which there is nothing to emulate")
         check_fit(
             manifest,
             page_bytes=self.page_bytes,
@@ -51,7 +54,8 @@ class EmulatedDevice:
         profile = Profile.read(artifact, self.kind)
         if profile is None:
             raise UnsuitableModel(f"it has no profile for {self.kind}, whose times are to be emulated")
-        facts = Registered(tuple(segment.pages for segment in manifest.segments), frozenset(profile.infer))
+        segments = tuple(segment.pages for segment in manifest.segments)
+        facts = Registered(segments, frozenset(profile.infer), manifest)
         infer_ns = {size: times.p50_ns for size, times in profile.infer.items()}
         self._models[model_id] = _Model(facts, profile.load.p50_ns, infer_ns)
 

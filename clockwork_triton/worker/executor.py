@@ -31,7 +31,10 @@ class Executor:
         *,
         spin_ns: int = SPIN_NS,
         clock: Callable[[], int] = time.monotonic_ns,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
+        """`prepare` is the first thing that a thread of its own does."""
+        self._prepare = prepare
         self._perform = perform
         self._report = report
         self._spin_ns = spin_ns
@@ -80,6 +83,7 @@ class Executor:
                 self._quiet.set()
 
     def _run(self) -> None:
+        self._prepare()
         while (verdict := self._next()) is not None and self._carry_out(verdict):
             pass
 

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, Status
 from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.arena import Arena, PlacementError
+from clockwork_triton.worker.carrier import Carrier
 from clockwork_triton.worker.device import Device, Outputs
 from clockwork_triton.worker.windows import Order
 
@@ -38,9 +40,17 @@ TOO_LATE = Outcome(Status.TOO_LATE)
 class Performer:
     """Performs orders. INFERs come from one thread, LOADs and UNLOADs from one, which may be the same."""
 
-    def __init__(self, device: Device, slots: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        device: Device,
+        slots: int,
+        carrier: Carrier | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`carrier` None: all tensors are in the I/O slots."""
         self._device = device
         self._slots = slots
+        self._carrier = carrier
         self._clock = clock
         self._arena = Arena(device.pages)
         self._changing = threading.Lock()
@@ -53,7 +63,7 @@ class Performer:
         action = order.action
         try:
             if action.kind is ActionKind.INFER:
-                return self._infer(action, order.slot)
+                return self._infer(order)
             if action.kind is ActionKind.LOAD:
                 return self._load(action)
             return self._unload(action)
@@ -63,7 +73,13 @@ class Performer:
     def finish(self, order: Order, outputs: Outputs) -> Outcome:
         """Waits for the outputs of an INFER; never raises. Runs beside further orders."""
         try:
-            return Outcome(Status.OK, "", outputs.wait())
+            stages = outputs.wait()
+            if order.parts:
+                facts = self._device.registered(order.action.model_id)
+                assert facts is not None
+                assert self._carrier is not None
+                self._carrier.bring(facts.manifest, order.action.batch_size, order.slot, order.parts)
+            return _done(stages)
         except Exception as error:
             return _failure(order.action, error)
 
@@ -75,7 +91,8 @@ class Performer:
                 self._arena.free(model_id)
         self._device.unregister(model_id)
 
-    def _infer(self, action: Action, slot: int) -> Outcome:
+    def _infer(self, order: Order) -> Outcome:
+        action, slot = order.action, order.slot
         facts = self._device.registered(action.model_id)
         if facts is None:
             return Outcome(Status.UNKNOWN_MODEL)
@@ -88,12 +105,26 @@ class Performer:
                 return Outcome(Status.NOT_LOADED)
             self._running = action.model_id
         try:
-            result = self._device.infer(action.model_id, action.batch_size, slot)
-            if isinstance(result, Stages):
-                return Outcome(Status.OK, "", result)
-            return Outcome(Status.OK, outputs=result)
+            if order.parts:
+                return self._infer_fetched(order, facts.manifest)
+            return _done(self._device.infer(action.model_id, action.batch_size, slot))
         finally:
             self._running = None
+
+    def _infer_fetched(self, order: Order, manifest: Manifest) -> Outcome:
+        action, slot, carrier = order.action, order.slot, self._carrier
+        if carrier is None:
+            return Outcome(Status.INVALID_ACTION, "tensors of front ends, of which there are none")
+        begin_ns = self._clock()
+        carrier.fetch(manifest, action.batch_size, slot, order.parts)
+        fetched_ns = self._clock()
+        result = self._device.infer(action.model_id, action.batch_size, slot)
+        if not isinstance(result, Stages):
+            return _done(result)
+        infer_ns = self._clock()
+        carrier.bring(manifest, action.batch_size, slot, order.parts)
+        times = (begin_ns, fetched_ns, infer_ns, self._clock())
+        return _done(Stages(result.begin_ns, result.end_ns, *times))
 
     def _load(self, action: Action) -> Outcome:
         model_id = action.model_id
@@ -131,6 +162,12 @@ class Performer:
             self._arena.free(model_id)
         now_ns = self._clock()
         return Outcome(Status.OK, "", Stages(now_ns, now_ns))
+
+
+def _done(result: Stages | Outputs) -> Outcome:
+    if isinstance(result, Stages):
+        return Outcome(Status.OK, "", result)
+    return Outcome(Status.OK, outputs=result)
 
 
 def _failure(action: Action, error: Exception) -> Outcome:

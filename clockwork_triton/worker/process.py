@@ -23,23 +23,46 @@ def prepare_environment() -> None:
     os.environ.update(_ENVIRONMENT)
 
 
+def tie_to_parent() -> None:
+    """Has this process end with its parent, and not by signals before it says so.
+
+    Terminals and service managers signal the whole group. A process of the server serves until the server,
+    which they signal too, has drained and says so, or is gone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def prepare_process(cores: Iterable[int]) -> None:
     """Ties this process to its parent and to `cores` (none: any), and keeps interruptions away.
 
     Called by the thread that later starts the others, which inherit the cores and the precise timers.
     """
+    tie_to_parent()
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         # Nanoseconds by which the kernel may be late to wake a sleeper; 50 microseconds unless set.
         libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    # Terminals and service managers signal the whole group. A worker serves until its server, which they
-    # signal too, has drained and says so, or is gone.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wanted = set(cores)
     if wanted:
         os.sched_setaffinity(0, wanted)
     # A thread that has work to do in Python waits at most this long for one that has more.
     sys.setswitchinterval(0.0005)
     gc.disable()
+
+
+def become_real_time() -> bool:
+    """Has the calling thread go before all ordinary ones; whether that is permitted.
+
+    Not where the process has one core: the thread looks at clocks and at the GPU without end while it waits,
+    and its own process' other threads must have their turn.
+    """
+    if len(os.sched_getaffinity(0)) < 2:
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+    except OSError:
+        return False
+    return True

@@ -26,6 +26,7 @@ class Subject:
     def __init__(self, device: Device, manifest: Manifest, slot: mmap.mmap) -> None:
         self.device = device
         self.batch_sizes = manifest.batch_sizes
+        self._manifest = manifest
         self._slot = slot
         self._inputs = {size: _inputs(manifest, size) for size in manifest.batch_sizes}
         self._first_pages = _places(manifest)
@@ -33,6 +34,17 @@ class Subject:
     def load(self) -> int:
         stages = self.device.load(_MODEL_ID, self._first_pages)
         return stages.end_ns - stages.begin_ns
+
+    def feed(self, batch_size: int, inputs: Sequence[bytes]) -> None:
+        """What the inputs are from now on, in the manifest's order."""
+        self._inputs[batch_size] = tuple(
+            (offset, data) for (offset, _), data in zip(self._inputs[batch_size], inputs, strict=True)
+        )
+
+    def outputs(self, batch_size: int) -> list[bytes]:
+        """What the last INFER of this batch size wrote, in the manifest's order."""
+        places = zip(self._manifest.outputs, self._manifest.slot(batch_size).outputs, strict=True)
+        return [self._slot[begin : begin + tensor.row_bytes * batch_size] for tensor, begin in places]
 
     def infer(self, batch_size: int) -> int:
         """Writes the inputs as the engine would, then measures."""
@@ -44,7 +56,9 @@ class Subject:
 
 
 @contextlib.contextmanager
-def subject(artifact: Path, device_name: str) -> Iterator[Subject]:
+def subject(
+    artifact: Path, device_name: str, opener: Callable[[str, DeviceOptions], Device] = open_device
+) -> Iterator[Subject]:
     """The artifact on a device just large enough for it.
 
     UnsuitableModel, ValueError or OSError if it cannot be run; for the names see `open_device`.
@@ -63,7 +77,7 @@ def subject(artifact: Path, device_name: str) -> Iterator[Subject]:
             slot_bytes=slot_bytes,
             io_fd=io_fd,
         )
-        with contextlib.closing(open_device(device_name, options)) as device:
+        with contextlib.closing(opener(device_name, options)) as device:
             for _ in device.register(_MODEL_ID, artifact):
                 pass
             with mmap.mmap(io_fd, slot_bytes) as slot:

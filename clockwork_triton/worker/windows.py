@@ -6,15 +6,18 @@ import heapq
 from dataclasses import dataclass
 
 from clockwork_triton.controller.actions import Action
+from clockwork_triton.transport.messages import Part
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An action as it arrived: with the I/O slot that holds its tensors (INFER), and when."""
+    """An action as it arrived: with the I/O slot that holds its tensors (INFER), when, and which of them are
+    to be fetched."""
 
     action: Action
     slot: int
     received_ns: int
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

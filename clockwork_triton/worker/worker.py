@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from clockwork_triton.controller.actions import ActionKind
@@ -11,6 +12,7 @@ from clockwork_triton.transport import messages
 from clockwork_triton.transport.blocking import BlockingChannel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello, ModelRegistered
 from clockwork_triton.transport.framing import ChannelError
+from clockwork_triton.worker.carrier import Carrier
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.executor import SPIN_NS, Executor
 from clockwork_triton.worker.finisher import Finisher
@@ -33,15 +35,21 @@ class Worker:
         channel: BlockingChannel,
         *,
         spin_ns: int = SPIN_NS,
+        poll_ns: int = 0,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
+        """`poll_ns`: how long the channel is looked at again and again before this sleeps for it. `prepare`:
+        for the thread of INFERs, if it has one of its own."""
+        self._poll_ns = poll_ns
         self._worker_id = worker_id
         self._name = name
         self._device = device
         self._options = options
         self._channel = channel
-        performer = Performer(device, options.slots)
+        carrier = Carrier(options) if options.arena_fds else None
+        performer = Performer(device, options.slots, carrier)
         self._finisher = Finisher(performer.finish, self._report)
-        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns)
+        self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns, prepare=prepare)
         self._load = self._infer
         if device.overlaps:
             self._load = Executor("load", performer.perform, self._report, spin_ns=spin_ns)
@@ -71,6 +79,10 @@ class Worker:
 
     def _listen(self, timeout_s: float | None) -> bool:
         """Hands on what has come, and waits for it if need be; False if nothing more will."""
+        if timeout_s is None and self._poll_ns:
+            until_ns = time.monotonic_ns() + self._poll_ns
+            while not self._channel.wait(0) and time.monotonic_ns() < until_ns:
+                pass
         if not self._channel.wait(timeout_s):
             return True
         while True:
@@ -85,12 +97,13 @@ class Worker:
         kind = envelope.WhichOneof("body")
         if kind == "action":
             action = messages.action_of(envelope.action, self._worker_id)
-            order = Order(action, envelope.action.slot, received_ns)
-            if action.kind is ActionKind.INFER:
-                self._device.expect(action.model_id, action.batch_size, order.slot)
-                self._infer.submit(order)
-            else:
+            order = Order(action, envelope.action.slot, received_ns, messages.parts_of(envelope.action))
+            if action.kind is not ActionKind.INFER:
                 self._load.submit(order)
+                return True
+            if not order.parts:
+                self._device.expect(action.model_id, action.batch_size, order.slot)
+            self._infer.submit(order)
         elif kind == "register_model":
             self._registrar.register(envelope.register_model.model_id, Path(envelope.register_model.artifact))
         elif kind == "unregister_model":
@@ -124,7 +137,12 @@ class Worker:
             return
         self._channel.send(
             messages.result_envelope(
-                order.action.action_id, outcome.status, order.received_ns, outcome.stages, outcome.message
+                order.action.action_id,
+                outcome.status,
+                order.received_ns,
+                outcome.stages,
+                outcome.message,
+                self._device.clock_mhz,
             )
         )
         if self._device.lost:

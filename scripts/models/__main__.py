@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from scripts.models import digits, encoder, simple, squeezenet
+from scripts.models import digits, encoder, sequences, simple, squeezenet, strings
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -17,6 +17,12 @@ BUILDERS: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "digits": digits.build,
     "squeezenet": squeezenet.build,
     "encoder": encoder.build,
+    "simple_string": strings.simple_string,
+    "simple_identity": strings.simple_identity,
+    "simple_int8": simple.build_int8,
+    "simple_sequence": sequences.simple_sequence,
+    "simple_dyna_sequence": sequences.simple_dyna_sequence,
+    "simple_string_dyna_sequence": sequences.simple_string_dyna_sequence,
 }
 
 

@@ -37,8 +37,14 @@ def test_both_servers_have_the_same_models(tmp_path: Path) -> None:
     write_onnx(tmp_path / "onnx")
     write_python(tmp_path / "python", Path("numpy"))
     names = sorted(path.name for path in (tmp_path / "onnx").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "python").iterdir()) == ["double", "simple"]
-    for name in names:
+    assert (
+        names
+        == sorted(path.name for path in (tmp_path / "python").iterdir())
+        == [*("chain", "double", "sequence", "simple", "texts")]
+    )
+    configs = [(tmp_path / kind / "chain" / "config.pbtxt").read_text() for kind in ("onnx", "python")]
+    assert configs[0] == configs[1]
+    for name in set(names) - {"chain"}:
         model = onnx.load(tmp_path / "onnx" / name / "1" / "model.onnx")
         onnx.checker.check_model(model)
         ReferenceEvaluator(model)

@@ -14,7 +14,7 @@ from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.pages import PAGE_BYTES
 from converters.convert import convert
 from converters.crosscheck import difference
-from converters.device_code import compile_source
+from converters.nvcc import compile_source
 from converters.request import ConversionError, ConversionRequest
 from converters.samples import Sampler
 from tests.converters.models import saved, small_convnet
@@ -78,12 +78,12 @@ def test_what_the_compiler_says_is_passed_on() -> None:
 
 
 def test_an_architecture_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.device_code.find_compiler", lambda: "nvcc")
+    monkeypatch.setattr("converters.nvcc.find_compiler", lambda: "nvcc")
     with pytest.raises(ConversionError, match="'native --help' is not a GPU architecture"):
         compile_source("", "native --help")
 
 
 def test_without_nvcc_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.device_code.find_compiler", lambda: None)
+    monkeypatch.setattr("converters.nvcc.find_compiler", lambda: None)
     with pytest.raises(ConversionError, match="needs nvcc"):
         compile_source("", "sm_90")

@@ -216,6 +216,27 @@ def test_stopping_fails_what_waits(tmp_path: Path) -> None:
     run(body)
 
 
+def test_who_asks_after_the_end_is_told_too(tmp_path: Path) -> None:
+    """As a request of a sequence does, when it is told that the one before it has failed."""
+
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=20_000_000))
+            late = asyncio.ensure_future(infer(engine, call(model_id)))
+            late.add_done_callback(
+                lambda _: again.append(asyncio.ensure_future(infer(engine, call(model_id))))
+            )
+            again: list[asyncio.Future[object]] = []
+            await asyncio.sleep(0)
+        await asyncio.wait([late])
+        for each in (late, *again):
+            with pytest.raises(ServerError, match="Server is stopping"):
+                await each
+        assert len(again) == 1
+
+    run(body)
+
+
 def test_the_request_log_tells_what_became_of_each_request(tmp_path: Path) -> None:
     async def body() -> None:
         log = tmp_path / "requests.tsv"

@@ -35,8 +35,8 @@ class FakeControl:
             raise ServerError(Code.INTERNAL, f"failed to load '{name}', failed to poll from model repository")
         self.loads.append((name, config, dict(files)))
 
-    def unload(self, name: str) -> None:
-        self.unloads.append(name)
+    def unload(self, name: str, dependents: bool = False) -> None:
+        self.unloads.append(f"{name} with what it is made of" if dependents else name)
 
 
 def refusal(code: str, message: str) -> Any:
@@ -75,7 +75,7 @@ def test_models_are_loaded_and_unloaded(facilities: Facilities) -> None:
             assert control.loads == [("a", None, {}), ("b", config, {"1/model.onnx": b"\x00onnx"})]
             await server.client.unload_model("a")
             await server.client.unload_model("b", unload_dependents=True)
-            assert control.unloads == ["a", "b"]
+            assert control.unloads == ["a", "b with what it is made of"]
             with refusal("INTERNAL", "failed to load 'broken', failed to poll from model repository"):
                 await server.client.load_model("broken")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
-from clockwork_triton.repository.model import IndexEntry, State
+from clockwork_triton.repository.model import IndexEntry, MemoryUse, State
 from clockwork_triton.telemetry.statistics import Statistics
 from tests.compatibility import covers
 from tests.frontend.fakes import run, serving, simple, simple_inputs
@@ -135,6 +137,20 @@ def test_statistics_count_what_happened() -> None:
             assert model.last_inference > 1_600_000_000_000
             unused = both.model_stats[1]
             assert (unused.last_inference, unused.inference_stats.success.count) == (0, 0)
+
+    run(test())
+
+
+@covers("memory_usage in ModelStatistics", "supported", "weights on each device while they are resident")
+def test_statistics_tell_what_a_model_takes() -> None:
+    async def test() -> None:
+        uses = (MemoryUse("GPU", 1, 1 << 24), MemoryUse("CPU", 0, 4096))
+        async with serving(replace(simple(), memory=uses)) as server:
+            (model,) = (await server.client.get_inference_statistics("simple")).model_stats
+            assert [(use.type, use.id, use.byte_size) for use in model.memory_usage] == [
+                ("GPU", 1, 1 << 24),
+                ("CPU", 0, 4096),
+            ]
 
     run(test())
 

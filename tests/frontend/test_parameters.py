@@ -6,6 +6,7 @@ import pytest
 
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.parameters import RequestParameters, read_parameters
+from clockwork_triton.frontend.sequences import SequenceTag
 from tests.frontend.messages import infer_request, parameter
 
 
@@ -25,12 +26,12 @@ def test_known_ones_get_their_meaning_and_the_rest_is_custom() -> None:
         b=parameter(bool_param=False),
         c=parameter(string_param="x"),
         d=parameter(double_param=0.5),
-    ) == RequestParameters(1500, 3, {"a": -1, "b": False, "c": "x", "d": 0.5})
+    ) == RequestParameters(1500, 3, {"a": -1, "b": False, "c": "x", "d": 0.5}, SequenceTag("s", True, True))
 
 
 def test_priority_may_be_signed_and_sequence_ids_numbers() -> None:
     assert read(priority=parameter(int64_param=1), sequence_id=parameter(int64_param=5)) == RequestParameters(
-        0, 1, {}
+        0, 1, {}, SequenceTag(5)
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.request import InferRequest, InputTensor
-from clockwork_triton.frontend.response_cache import Key, ResponseCache, key_of
+from clockwork_triton.frontend.response_cache import Key, Outputs, ResponseCache, key_of
 from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.inference import InferenceCall
 from clockwork_triton.telemetry.statistics import Statistics
@@ -27,7 +27,7 @@ def call(*inputs: Any, model_id: int = 1, rows: int = 1) -> InferenceCall:
 def test_the_cache_never_holds_more_than_its_limit(inserted: list[tuple[int, int]]) -> None:
     cache = ResponseCache(2000)
     for number, size in inserted:
-        cache.insert(Key(number, 1, b""), (bytes(size),))
+        cache.insert(Key(number, 1, b""), Outputs((bytes(size),)))
         assert cache.used_bytes <= 2000
         assert (len(cache) == 0) == (cache.used_bytes == 0)
 
@@ -35,11 +35,11 @@ def test_the_cache_never_holds_more_than_its_limit(inserted: list[tuple[int, int
 def test_what_was_not_asked_for_the_longest_goes_first() -> None:
     cache = ResponseCache(3 * 356)
     for number in range(3):
-        cache.insert(Key(number, 1, b""), (bytes(100),))
-    assert cache.find(Key(0, 1, b"")) == (bytes(100),)
-    cache.insert(Key(3, 1, b""), (bytes(100),))
+        cache.insert(Key(number, 1, b""), Outputs((bytes(100),)))
+    assert cache.find(Key(0, 1, b"")) == Outputs((bytes(100),))
+    cache.insert(Key(3, 1, b""), Outputs((bytes(100),)))
     assert [cache.find(Key(number, 1, b"")) is None for number in range(4)] == [False, True, False, False]
-    cache.insert(Key(9, 1, b""), (bytes(10_000),))
+    cache.insert(Key(9, 1, b""), Outputs((bytes(10_000),)))
     assert cache.find(Key(9, 1, b"")) is None
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from struct import pack
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.frontend.response_cache import Outputs
 from clockwork_triton.frontend.shared_memory import SharedMemory
 from clockwork_triton.frontend.splitting import Parts, split
 from clockwork_triton.inference import InferenceCall, as_bytes
@@ -36,8 +38,8 @@ def test_what_lies_in_shared_memory_is_split_there(tmp_path: Path) -> None:
     assert [as_bytes(part.inputs[0]) for part in parts] == [bytes(range(8)), bytes(range(8, 12))]
 
 
-def begin(engine: FakeEngine, whole: InferenceCall) -> tuple[Parts, list[tuple[bytes, ...] | ServerError]]:
-    outcomes: list[tuple[bytes, ...] | ServerError] = []
+def begin(engine: FakeEngine, whole: InferenceCall) -> tuple[Parts, list[Outputs | ServerError]]:
+    outcomes: list[Outputs | ServerError] = []
     return Parts(engine, whole, 1, outcomes.append), outcomes
 
 
@@ -47,7 +49,7 @@ def test_outputs_are_joined_in_order_whatever_ends_first() -> None:
     for place in (2, 0, 0):
         assert outcomes == []
         engine.release(place)
-    assert outcomes == [(b"aabbcc",)]
+    assert outcomes == [Outputs((b"aabbcc",))]
     assert len(parts.answers) == 3
 
 
@@ -68,3 +70,16 @@ def test_cancelling_it_cancels_every_part() -> None:
     parts.cancel()
     assert engine.cancelled == 2
     assert outcomes == []
+
+
+@given(
+    st.lists(st.lists(st.binary(max_size=5), min_size=2, max_size=2), min_size=1, max_size=9),
+    st.integers(1, 4),
+)
+def test_texts_are_split_between_rows(rows: list[list[bytes]], largest: int) -> None:
+    texts = [b"".join(pack("<I", len(text)) + text for text in row) for row in rows]
+    whole = InferenceCall(1, len(rows), (b"".join(texts),), 0, None, 0, ((len(rows), 2),))
+    parts = split(whole, largest, {0})
+    expected = [texts[start : start + largest] for start in range(0, len(rows), largest)]
+    assert [as_bytes(part.inputs[0]) for part in parts] == [b"".join(some) for some in expected]
+    assert [part.shapes for part in parts] == [((len(some), 2),) for some in expected]

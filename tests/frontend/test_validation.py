@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
 from struct import pack
 
 import pytest
@@ -7,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clockwork_triton.datatypes import TensorSpec
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import Code, ExecutionError, ServerError
 from clockwork_triton.frontend.request import InferRequest, InputTensor, OutputTensor
-from clockwork_triton.frontend.validation import RequestChecker
+from clockwork_triton.frontend.validation import RequestChecker, fill_layout
 from tests.frontend.fakes import served_model, simple
 
 SIMPLE = RequestChecker(simple())
@@ -213,3 +215,65 @@ def test_whatever_is_not_accepted_has_a_reason(
     assert all(len(data) == 64 * checked.rows for data in checked.inputs)
     assert len({t.shape for t in inputs}) == 1
     assert not outputs or [t.name for t in checked.selection.layout.tensors] == outputs
+
+
+OPEN = RequestChecker(
+    replace(
+        served_model(
+            "open",
+            [TensorSpec("X", "float32", (-1, 2)), TensorSpec("T", "object", (-1,))],
+            [TensorSpec("Y", "float32", (-1,)), TensorSpec("Z", "float32", (2,))],
+        ),
+        runtime="onnxruntime",
+    )
+)
+
+
+def open_request(x: tuple[int, ...], texts: int, size: int | None = None) -> InferRequest:
+    return request(
+        InputTensor("X", "FP32", x, bytes(4 * prod(x) if size is None else size)),
+        InputTensor("T", "BYTES", (x[0], texts), bytes(4 * texts * x[0])),
+    )
+
+
+@pytest.mark.parametrize(("x", "texts"), [((1, 3, 2), 1), ((2, 5, 2), 3), ((1, 0, 2), 0)])
+def test_open_dimensions_are_the_requests_own(x: tuple[int, ...], texts: int) -> None:
+    checked = OPEN.check(open_request(x, texts))
+    assert (checked.rows, checked.shapes) == (x[0], (x, (x[0], texts)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (
+            open_request((1, 3, 3), 1),
+            "unexpected shape for input 'X' for model 'open'. Expected [-1,-1,2], got [1,3,3]. NOTE",
+        ),
+        (
+            open_request((1, 3, 2), 1, size=20),
+            "input byte size mismatch for input 'X' for model 'open'. Expected 24, got 20",
+        ),
+        (
+            open_request((1, -1, 2), 1, size=0),
+            "All input dimensions should be specified for input 'X' for model 'open', got [1,-1,2]",
+        ),
+    ],
+)
+def test_open_dimensions_are_checked_all_the_same(asked: InferRequest, expected: str) -> None:
+    assert refusal(OPEN, asked).startswith(UNKNOWN_ID + expected)
+
+
+def test_no_dimension_is_beyond_measure() -> None:
+    for dim in (1 << 31, 1 << 64):
+        asked = request(
+            InputTensor("X", "FP32", (1, 0, 2), b""), InputTensor("T", "BYTES", (1, dim), bytes(4))
+        )
+        assert "unexpected shape for input 'T'" in refusal(OPEN, asked)
+
+
+def test_a_layout_takes_the_shapes_that_came_out() -> None:
+    selection = OPEN.check(open_request((2, 1, 2), 1)).selection
+    layout = fill_layout(selection, [(2, 7), (2, 2)])
+    assert [tensor.shape for tensor in layout.tensors] == [(2, 7), (2, 2)]
+    with pytest.raises(ExecutionError, match=r"output 'Z' of model 'open' has shape \[2,3\]"):
+        fill_layout(selection, [(2, 7), (2, 3)])

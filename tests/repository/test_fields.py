@@ -55,8 +55,11 @@ def test_a_plain_configuration_gives_no_notice() -> None:
     ("text", "path"),
     [
         ("model_transaction_policy { decoupled: true }", "model_transaction_policy.decoupled"),
-        ("sequence_batching { }", "sequence_batching"),
-        ("ensemble_scheduling { step [ { model_name: 'm' } ] }", "ensemble_scheduling"),
+        ("sequence_batching { iterative_sequence: true }", "sequence_batching.iterative_sequence"),
+        (
+            "ensemble_scheduling { step [ { model_namespace: 'm' } ] }",
+            "ensemble_scheduling.step.model_namespace",
+        ),
         ("input [ { allow_ragged_batch: true } ]", "input.allow_ragged_batch"),
         ("batch_input [ { target_name: 'x' } ]", "batch_input"),
         ("model_operations { op_library_filename: 'x.so' }", "model_operations.op_library_filename"),

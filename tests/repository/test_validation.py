@@ -13,6 +13,10 @@ X = 'name: "X" data_type: TYPE_FP32'
     ("text", "message"),
     [
         ("max_batch_size: -1", "'max_batch_size' must be non-negative value for m"),
+        (
+            "response_cache { enable: true } sequence_batching { }",
+            "Response caching is not supported for models with sequence batching: m",
+        ),
         ("input [ { dims: [ 1 ] } ]", "model input must specify 'name' for m"),
         ('input [ { name: "X" dims: [ 1 ] } ]', "model input 'X' must specify 'data_type' for m"),
         ('output [ { name: "Y" dims: [ 1 ] } ]', "model output 'Y' must specify 'data_type' for m"),

@@ -6,8 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clockwork_triton.artifact import Manifest, Variant
+from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.device import Outputs, Registered, UnsuitableModel
+
+MANIFEST = Manifest(
+    name="fake",
+    target="cpu",
+    max_batch_size=2,
+    inputs=(TensorSpec("a", "uint8", (3,)), TensorSpec("b", "uint8", (2,))),
+    outputs=(TensorSpec("c", "uint8", (4,)),),
+    page_bytes=4096,
+    segments=(),
+    variants={size: Variant(size, 0, (), ()) for size in (1, 2)},
+    origin={},
+)
 
 
 class FakeDevice:
@@ -16,6 +30,7 @@ class FakeDevice:
     kind = "fake"
     overlaps = False
     lost = False
+    clock_mhz = 1410
     pages = 8
     page_bytes = 4096
     workspace_bytes = 4096
@@ -32,7 +47,7 @@ class FakeDevice:
         yield
         if artifact == Path("unsuitable"):
             raise UnsuitableModel("it is too large")
-        self._models[model_id] = Registered((1, 2), frozenset({1, 2}))
+        self._models[model_id] = Registered((1, 2), frozenset({1, 2}), MANIFEST)
 
     def registered(self, model_id: int) -> Registered | None:
         return self._models.get(model_id)

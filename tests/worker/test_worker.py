@@ -73,6 +73,7 @@ def test_an_infer_is_announced_to_the_device_and_answered_when_its_outputs_are_t
     result = peer.do(_infer(2))
     assert (result.action_id, result.status) == (2, Status.OK)
     assert 0 < result.end_ns == result.output_begin_ns < result.output_end_ns
+    assert result.clock_mhz == FakeDevice.clock_mhz
     assert [call[0] for call in peer.device.calls if call[0] != "register"] == ["load", "expect", "infer"]
 
 

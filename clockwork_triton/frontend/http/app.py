@@ -7,10 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.errors import Code, NotHere, ServerError
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.http.controls import ControlHandlers
 from clockwork_triton.frontend.http.exchange import HttpRequest, HttpResponse, error_response
+from clockwork_triton.frontend.http.generate import Generation
 from clockwork_triton.frontend.http.handlers import QueryHandlers
 from clockwork_triton.frontend.http.inference import Inference, too_large
 from clockwork_triton.frontend.http.routes import Routes, call
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+HttpElsewhere = Callable[[str, HttpRequest], Awaitable[HttpResponse]]
+"""Has another process answer what came to a path. ServerError as its answer, or if it cannot be had."""
 
 STATUS = {
     Code.INVALID_ARG: 400,
@@ -34,6 +38,7 @@ STATUS = {
 }
 MAX_BODY_BYTES = 1 << 26
 
+_INFERENCE = "inference"
 _MAX_CHUNKS = 1 << 16
 _DRAINED = 8
 """How many times the limit of a body is read and thrown away, so that its sender gets to see the answer."""
@@ -44,7 +49,8 @@ class _BodyTooLarge(Exception):
 
 
 class HttpApp:
-    """`max_bytes`: the longest body. `restrictions`: by Triton's categories."""
+    """`max_bytes`: the longest body. `restrictions`: by Triton's categories. `elsewhere`: who answers all but
+    inferences, None if that is done here."""
 
     def __init__(
         self,
@@ -53,7 +59,9 @@ class HttpApp:
         *,
         max_bytes: int = MAX_BODY_BYTES,
         restrictions: Mapping[str, Restriction] | None = None,
+        elsewhere: HttpElsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self.plane = plane
         self._max_bytes = max_bytes
         self._restrictions = restrictions or {}
@@ -62,7 +70,10 @@ class HttpApp:
         QueryHandlers(plane, queries).add_to(self._routes)
         ControlHandlers(plane).add_to(self._routes)
         inference = Inference(plane, max_bytes)
-        self._routes.add("/v2/models/{m}{v}/infer", "POST", "inference", inference.infer)
+        self._routes.add("/v2/models/{m}{v}/infer", "POST", _INFERENCE, inference.infer)
+        generation = Generation(plane)
+        self._routes.add("/v2/models/{m}{v}/generate", "POST", _INFERENCE, generation.generate)
+        self._routes.add("/v2/models/{m}{v}/generate_stream", "POST", _INFERENCE, generation.stream)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry, for scopes of type http."""
@@ -78,11 +89,17 @@ class HttpApp:
             if body is None:
                 return
             request = HttpRequest(scope["method"], headers, body, begin_ns, self.plane.clock())
-            response = await self._answer(scope["path"], request)
+            response = await self.answer(scope["path"], request)
         await _send(response, send)
 
-    async def _answer(self, path: str, request: HttpRequest) -> HttpResponse:
+    async def answer(self, path: str, request: HttpRequest) -> HttpResponse:
+        """Never raises: what goes wrong is a response too."""
         found = self._routes.find(path)
+        if self._elsewhere is not None and (found is None or found.route.category != _INFERENCE):
+            try:
+                return await self._elsewhere(path, request)
+            except ServerError as error:
+                return error_response(STATUS[error.code], error.message)
         if found is None:
             return error_response(404, "Not Found")
         restriction = self._restrictions.get(found.route.category)
@@ -91,7 +108,12 @@ class HttpApp:
         if request.method not in found.route.methods:
             return error_response(405, "Method Not Allowed")
         try:
-            return await call(found, request)
+            try:
+                return await call(found, request)
+            except NotHere:
+                if self._elsewhere is None:
+                    raise
+                return await self._elsewhere(path, request)
         except ServerError as error:
             return error_response(STATUS[error.code], error.message)
         except Exception:

@@ -68,8 +68,8 @@ class ControlHandlers:
         parameters = find(parse(request.body), "parameters") if request.body else None
         dependents = find(parameters, "unload_dependents")
         if dependents is not None:
-            as_bool(dependents, "Unable to parse 'unload_dependents'")
-        self._facilities.unload_model(name)
+            dependents = as_bool(dependents, "Unable to parse 'unload_dependents'")
+        self._facilities.unload_model(name, bool(dependents))
         return _DONE
 
     def one_repository(self, request: HttpRequest, repository: str, name: str) -> HttpResponse:

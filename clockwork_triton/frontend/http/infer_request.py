@@ -52,7 +52,7 @@ def read_infer_request(
     request_id = find(document, "id")
     request_id = "" if request_id is None else as_string(request_id, "Unable to parse 'id'")
     parameters = find(document, "parameters")
-    (timeout_us, priority, custom), binary = (
+    (timeout_us, priority, custom, sequence), binary = (
         NO_PARAMETERS if parameters is None else read_json_parameters(parameters)
     )
     reader = _Reader(body[header_length:], header_length, model, shared_memory)
@@ -84,6 +84,7 @@ def read_infer_request(
         custom,
         reader.options,
         reader.parts,
+        sequence,
     )
     return HttpInferRequest(request, reader.forms, Form.BINARY if binary else Form.JSON)
 

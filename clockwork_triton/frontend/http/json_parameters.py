@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.http.json_values import as_bool, as_object, as_string, as_uint
-from clockwork_triton.frontend.parameters import RequestParameters
+from clockwork_triton.frontend.parameters import SEQUENCE_KEYS, RequestParameters
 from clockwork_triton.frontend.request import ParameterValue
+from clockwork_triton.frontend.sequences import NO_SEQUENCE, SequenceTag
 
 _INT64 = 1 << 63
 
@@ -26,6 +27,7 @@ def read_json_parameters(parameters: Any) -> JsonParameters:
     """ServerError in Triton's words."""
     timeout_us = priority = 0
     binary_output = False
+    sequence: dict[str, Any] = {}
     custom: dict[str, ParameterValue] = {}
     for key, value in as_object(parameters, "failed to get request params.").items():
         unable = f"Unable to parse '{key}'"
@@ -37,10 +39,10 @@ def read_json_parameters(parameters: Any) -> JsonParameters:
             binary_output = as_bool(value, unable)
         elif key == "sequence_id":
             # Sequences mean nothing to a model without them.
-            if type(value) is not int or not 0 <= value < 1 << 64:
-                as_string(value, unable)
-        elif key in ("sequence_start", "sequence_end"):
-            as_bool(value, unable)
+            whole = type(value) is int and 0 <= value < 1 << 64
+            sequence["id"] = value if whole else as_string(value, unable)
+        elif key in SEQUENCE_KEYS:
+            sequence[SEQUENCE_KEYS[key]] = as_bool(value, unable)
         elif key.startswith("triton_"):
             _fail(
                 "parameter keys starting with 'triton_' are reserved for Triton usage and should not be "
@@ -48,7 +50,8 @@ def read_json_parameters(parameters: Any) -> JsonParameters:
             )
         else:
             custom[key] = _custom(key, value)
-    return JsonParameters(RequestParameters(timeout_us, priority, custom), binary_output)
+    tag = SequenceTag(**sequence) if sequence else NO_SEQUENCE
+    return JsonParameters(RequestParameters(timeout_us, priority, custom, tag), binary_output)
 
 
 def _custom(key: str, value: Any) -> ParameterValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from struct import pack
 from typing import NoReturn
 
@@ -9,6 +10,7 @@ from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.http.infer_request import Form, HttpInferRequest
 from clockwork_triton.frontend.prepared import PreparedModel
 from clockwork_triton.frontend.request import InferRequest, InputTensor
+from clockwork_triton.frontend.shapes import TensorRule
 from clockwork_triton.inference import Buffer
 
 _PREFIX = "[request id: <id_unknown>] "
@@ -28,21 +30,28 @@ def read_raw_request(body: memoryview, model: PreparedModel) -> HttpInferRequest
         )
     (rule,) = rules
     data: Buffer = body
-    if rule.row_bytes is None:
-        if rule.row_elements != 1:
-            _fail(
-                f"Raw request of BYTES must be of one element, but the input of '{name}' has "
-                f"{rule.row_elements}"
-            )
+    dims = _deduced(rule, len(body))
+    if rule.datatype == "BYTES":
+        if prod(dims) != 1:
+            _fail(f"Raw request of BYTES must be of one element, but the input of '{name}' has {prod(dims)}")
         data = pack("<I", len(body)) + body
-    elif len(body) != rule.row_bytes:
+    elif len(body) != rule.bytes_of(dims):
         _fail(
             f"input byte size mismatch for input 'raw_input' for model '{name}'. "
-            f"Expected {rule.row_bytes}, got {len(body)}"
+            f"Expected {rule.bytes_of(dims)}, got {len(body)}"
         )
     batch = (1,) if model.served.max_batch_size else ()
-    tensor = InputTensor(rule.name, rule.datatype, (*batch, *rule.dims), data)
+    tensor = InputTensor(rule.name, rule.datatype, (*batch, *dims), data)
     return HttpInferRequest(InferRequest([tensor]), {}, Form.BINARY)
+
+
+def _deduced(rule: TensorRule, size: int) -> tuple[int, ...]:
+    """The dimensions of the input, its only open one as `size` bytes of data have it."""
+    if rule.dims.count(-1) > 1:
+        _fail(f"The shape of Raw input must be deducible, but input '{rule.name}' has open dimensions")
+    known = prod(dim for dim in rule.dims if dim != -1)
+    rest = 1 if rule.datatype == "BYTES" else size // max(1, rule.bytes_of((known,)))
+    return tuple(rest if dim == -1 else dim for dim in rule.dims)
 
 
 def _fail(message: str) -> NoReturn:

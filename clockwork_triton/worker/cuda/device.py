@@ -43,7 +43,8 @@ class _SlotStages:
 
 
 class CudaDevice:
-    """See Device. `graphs`: whether the kernels of an INFER are launched as one; `clock` is the worker's."""
+    """See Device. `graphs`: whether the kernels of an INFER are launched as one; `gpu_clock` tells the GPU's
+    in MHz without waiting for it, `clock` is the worker's."""
 
     overlaps = True
 
@@ -53,6 +54,7 @@ class CudaDevice:
         driver: Driver,
         *,
         graphs: bool = True,
+        gpu_clock: Callable[[], int] = lambda: 0,
         clock: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -65,6 +67,7 @@ class CudaDevice:
         self._driver = driver
         self._graphs = graphs
         self._clock = clock
+        self._gpu_clock = gpu_clock
         self._slot_bytes = options.slot_bytes
         io_bytes = options.slots * options.slot_bytes
         self._arena = driver.allocate(max(1, self.pages) * self.page_bytes)
@@ -83,6 +86,10 @@ class CudaDevice:
         self._models: dict[int, GpuModel] = {}
         # The thread that receives and the one that executes both begin copies of inputs.
         self._inputs = threading.Lock()
+
+    @property
+    def clock_mhz(self) -> int:
+        return self._gpu_clock()
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)

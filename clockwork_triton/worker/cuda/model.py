@@ -29,7 +29,7 @@ class GpuModel:
     @property
     def facts(self) -> Registered:
         segments = tuple(segment.pages for segment in self.manifest.segments)
-        return Registered(segments, frozenset(self.programs))
+        return Registered(segments, frozenset(self.programs), self.manifest)
 
     def prepare(self, places: Places, stream: int, *, graphs: bool) -> Iterator[None]:
         """Everything that serving needs, in pieces. Where it fails, nothing stays."""

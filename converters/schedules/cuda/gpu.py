@@ -124,7 +124,11 @@ def choose_tile(gpu: Gpu, rows: int, columns: int, depth: int, batches: int) -> 
                 continue
             together = max(1, min(admitted, -(-blocks * splits // part.multiprocessors)))
             waves = -(-blocks * splits // (part.multiprocessors * together))
-            time = waves * (ENDS + share * max(together * busy, STEP)) + (LAUNCH if splits > 1 else 0)
+            time = waves * (ENDS + share * max(together * busy, STEP))
+            if splits > 1:
+                # Each split's sums are written and read again.
+                moved = 2 * 4 * splits * rows * columns * batches
+                time += LAUNCH + moved / (part.multiprocessors * CACHE_BYTES)
             if best is None or time < best[0]:
                 best = time, replace(tile, splits=splits)
     assert best is not None

@@ -118,7 +118,10 @@ def test_the_synchronous_client_controls_models_and_memory() -> None:
         client.unload_model("m", unload_dependents=True)
         control = bench.plane.facilities.control
         assert isinstance(control, FakeControl)
-        assert (control.loads, control.unloads) == ([("m", "{}", {"1/model.onnx": b"x"})], ["m"])
+        assert (control.loads, control.unloads) == (
+            [("m", "{}", {"1/model.onnx": b"x"})],
+            ["m with what it is made of"],
+        )
         client.unregister_system_shared_memory()
         client.unregister_cuda_shared_memory()
         region = shm.create_shared_memory_region("r", "/clockwork_test_http", 128)

@@ -1,0 +1,35 @@
+"""NVIDIA's compiler: CUDA C to code for one GPU architecture."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from converters.request import ConversionError
+
+
+def find_compiler() -> str | None:
+    """The path of nvcc, if there is one."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    return shutil.which("nvcc") or shutil.which("nvcc", path=str(Path(home) / "bin"))
+
+
+def compile_source(text: str, arch: str) -> bytes:
+    """CUDA C to a cubin for one architecture. ConversionError with the compiler's first complaint."""
+    compiler = find_compiler()
+    if compiler is None:
+        raise ConversionError("compiling for a GPU needs nvcc, of NVIDIA's CUDA toolkit, on the PATH")
+    if not re.fullmatch(r"sm_\d+[af]?", arch):
+        raise ConversionError(f"'{arch}' is not a GPU architecture such as sm_90")
+    with tempfile.TemporaryDirectory() as scratch:
+        source, cubin = Path(scratch) / "kernels.cu", Path(scratch) / "kernels.cubin"
+        source.write_text(text)
+        command = [compiler, "-cubin", f"-arch={arch}", "-std=c++17", "-O3", "-w", "-o", str(cubin)]
+        done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ConversionError(f"nvcc cannot compile the model: {done.stderr.strip()[:1500]}")
+        return cubin.read_bytes()

@@ -1,0 +1,55 @@
+"""Estimates follow the clock of the device they are for."""
+
+from __future__ import annotations
+
+import pytest
+
+from clockwork_triton.controller.estimates import DurationEstimate
+from clockwork_triton.controller.model_state import ModelState
+from clockwork_triton.controller.replica import Replica
+from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
+from clockwork_triton.controller.worker_state import WorkerState
+
+KIND = "gpu"
+ESTIMATE = Estimate(5_000_000, {1: 1_000_000, 4: 3_000_000})
+
+
+def test_an_estimate_is_scaled_with_all_it_has_learnt() -> None:
+    estimate = DurationEstimate(1000)
+    for measured in (900, 1100, 1000):
+        estimate.add(measured)
+    estimate.scale(2.0)
+    assert (estimate.expected_ns, estimate.bound_ns) == (2000, 2200)
+    estimate.scale(1e-9)
+    assert (estimate.expected_ns, estimate.bound_ns) == (1, 1)
+
+
+@pytest.fixture
+def replica() -> Replica:
+    worker = WorkerState(WorkerSpec(0, KIND, 8, 4, True), 1)
+    model = ModelState(ModelSpec(1, "m", (1,), {KIND: ESTIMATE}), 0)
+    replica = worker.replicas[1] = Replica(model, worker, 0)
+    replica.renew(ESTIMATE, model.sizes)
+    return replica
+
+
+def test_the_first_clock_is_that_of_the_profile(replica: Replica) -> None:
+    replica.worker.clock(1500)
+    assert replica.bound_ns == [1_000_000, 3_000_000]
+
+
+def test_a_slower_clock_lengthens_infers_and_leaves_loads(replica: Replica) -> None:
+    replica.worker.clock(1500)
+    replica.worker.clock(1000)
+    assert replica.expected_ns == replica.bound_ns == [1_500_000, 4_500_000]
+    assert replica.load.expected_ns == ESTIMATE.load_ns
+    replica.worker.clock(1500)
+    assert replica.bound_ns == [1_000_000, 3_000_000]
+
+
+@pytest.mark.parametrize("mhz", [0, 1500, 1490, 1510])
+def test_noise_and_silence_change_nothing(replica: Replica, mhz: int) -> None:
+    replica.worker.clock(1500)
+    replica.worker.clock(mhz)
+    assert replica.bound_ns == [1_000_000, 3_000_000]
+    assert replica.worker.clock_mhz == 1500

@@ -1,0 +1,90 @@
+"""The CUDA device on a GPU: what the fake driver stands for elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clockwork_triton.worker.cuda.driver import CudaError, KernelCall
+from clockwork_triton.worker.cuda.libcuda import LibCuda, count, facts
+from converters.nvcc import compile_source, find_compiler
+
+
+def _gpus() -> int:
+    try:
+        return count()
+    except CudaError:
+        return 0
+
+
+pytestmark = pytest.mark.skipif(_gpus() == 0, reason="no GPU on this machine")
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def driver() -> LibCuda:
+    return LibCuda(0)
+
+
+def test_a_gpu_says_what_it_is(driver: LibCuda) -> None:
+    assert driver.facts == facts(0)
+    assert driver.facts.memory_bytes > driver.available() > 0
+    assert len(driver.facts.uuid) == 40
+
+
+def test_bytes_come_back_as_they_went(driver: LibCuda) -> None:
+    there = np.frombuffer(os.urandom(8 * MIB), np.uint8).copy()
+    back = np.zeros_like(there)
+    stream, end = driver.stream(1), driver.event()
+    address = driver.allocate(there.nbytes)
+    for array in (there, back):
+        driver.pin(array.ctypes.data, array.nbytes)
+    driver.copy_in(address, there.ctypes.data, there.nbytes, stream)
+    driver.copy_out(back.ctypes.data, address, back.nbytes, stream)
+    driver.record(end, stream)
+    while not driver.happened(end):
+        pass
+    np.testing.assert_array_equal(back, there)
+    for array in (there, back):
+        driver.unpin(array.ctypes.data)
+    driver.free(address)
+    driver.close()
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no nvcc")
+def test_a_graph_runs_its_kernels_in_order_and_can_be_changed(driver: LibCuda, tmp_path: Path) -> None:
+    text = (
+        'extern "C" __global__ void add(const float* x, const float* y, float* z)'
+        " { z[threadIdx.x] = x[threadIdx.x] + y[threadIdx.x]; }"
+    )
+    module = driver.load_module(compile_source(text, "sm_{}{}".format(*driver.facts.capability)))
+    function = driver.function(module, "add", 0)
+    host = np.arange(32, dtype=np.float32)
+    result = np.zeros_like(host)
+    stream, end = driver.stream(0), driver.event()
+    x, y, z = (driver.allocate(host.nbytes) for _ in range(3))
+    for array in (host, result):
+        driver.pin(array.ctypes.data, array.nbytes)
+    for address in (x, y):
+        driver.copy_in(address, host.ctypes.data, host.nbytes, stream)
+
+    def call(*arguments: int) -> KernelCall:
+        return KernelCall(function, (1, 1, 1), (32, 1, 1), 0, arguments)
+
+    def run(graph: int) -> np.ndarray:
+        driver.launch_graph(graph, stream)
+        driver.copy_out(result.ctypes.data, z, result.nbytes, stream)
+        driver.record(end, stream)
+        while not driver.happened(end):
+            pass
+        return result
+
+    graph = driver.graph([call(x, y, z), call(z, y, z), call(z, z, z)], stream)
+    np.testing.assert_array_equal(run(graph), 6 * host)
+    driver.change(graph, 2, call(x, z, z))
+    np.testing.assert_array_equal(run(graph), 4 * host)
+    driver.close()

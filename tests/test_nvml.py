@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import pytest
+
+from clockwork_triton.frontend.exposition import exposition
+from clockwork_triton.frontend.gpu_metrics import gpu_families
+from clockwork_triton.nvml import SLOWDOWNS, Nvml
+from clockwork_triton.worker.cuda.clocks import ClockTracker
+
+
+class NVMLError(Exception):
+    pass
+
+
+def library() -> Any:
+    """The module pynvml with two GPUs, of which the second tells less."""
+
+    def of(first: Any) -> Any:
+        def ask(handle: int, *_: object) -> Any:
+            if handle:
+                raise NVMLError("not supported")
+            return first
+
+        return ask
+
+    def handle(bus: bytes) -> int:
+        if bus != b"0000:17:00.0":
+            raise NVMLError("not found")
+        return 0
+
+    fields: dict[str, Any] = {
+        "NVMLError": NVMLError,
+        "NVML_CLOCK_SM": 1,
+        "nvmlInit": lambda: None,
+        "nvmlSystemGetDriverVersion": lambda: b"580.1",
+        "nvmlDeviceGetCount": lambda: 2,
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetHandleByPciBusId": handle,
+        "nvmlDeviceGetName": lambda handle: "NVIDIA Fake",
+        "nvmlDeviceGetUUID": lambda handle: f"GPU-{handle}".encode(),
+        "nvmlDeviceGetPciInfo": lambda handle: types.SimpleNamespace(busId=b"0000:17:00.0"),
+        "nvmlDeviceGetUtilizationRates": of(types.SimpleNamespace(gpu=25)),
+        "nvmlDeviceGetMemoryInfo": of(types.SimpleNamespace(total=1 << 30, used=1 << 20)),
+        "nvmlDeviceGetPowerUsage": of(70_500),
+        "nvmlDeviceGetEnforcedPowerLimit": of(700_000),
+        "nvmlDeviceGetTotalEnergyConsumption": of(12_345),
+        "nvmlDeviceGetClockInfo": of(1410),
+        "nvmlDeviceGetMaxClockInfo": of(1980),
+        "nvmlDeviceGetCurrentClocksEventReasons": of(0x8),
+        "nvmlDeviceGetPersistenceMode": of(1),
+        "nvmlDeviceGetCurrPcieLinkGeneration": of(3),
+        "nvmlDeviceGetMaxPcieLinkGeneration": of(5),
+        "nvmlDeviceGetCurrPcieLinkWidth": of(16),
+        "nvmlDeviceGetMaxPcieLinkWidth": of(16),
+    }
+    return types.SimpleNamespace(**fields)
+
+
+def test_what_a_gpu_tells_is_in_the_units_of_the_metrics() -> None:
+    nvml = Nvml(library())
+    first, second = nvml.states()
+    assert (first.utilization, first.power_usage, first.power_limit) == (0.25, 70.5, 700.0)
+    assert first.energy == pytest.approx(12.345)
+    assert (first.clock_mhz, first.max_clock_mhz, first.persistent) == (1410, 1980, True)
+    assert first.reasons is not None
+    assert first.reasons & SLOWDOWNS
+    assert (second.uuid, second.utilization, second.energy) == ("GPU-1", None, None)
+    assert nvml.driver_version == "580.1"
+
+
+def test_the_metrics_have_tritons_names_and_leave_out_what_a_gpu_does_not_tell() -> None:
+    lines = exposition(list(gpu_families(Nvml(library()).states()))).splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    assert samples == [
+        'nv_gpu_utilization{gpu_uuid="GPU-0"} 0.25',
+        'nv_gpu_memory_total_bytes{gpu_uuid="GPU-0"} 1073741824',
+        'nv_gpu_memory_used_bytes{gpu_uuid="GPU-0"} 1048576',
+        'nv_gpu_power_usage{gpu_uuid="GPU-0"} 70.5',
+        'nv_gpu_power_limit{gpu_uuid="GPU-0"} 700',
+        'nv_energy_consumption{gpu_uuid="GPU-0"} 12.345',
+        'clockwork_gpu_clock_mhz{gpu_uuid="GPU-0"} 1410',
+    ]
+    assert "# TYPE nv_energy_consumption counter" in lines
+
+
+def test_without_the_package_or_a_driver_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert Nvml.open() is None
+
+    def fail() -> None:
+        raise NVMLError("no driver")
+
+    broken = library()
+    broken.nvmlInit = fail
+    monkeypatch.setitem(sys.modules, "pynvml", broken)
+    assert Nvml.open() is None
+    monkeypatch.setitem(sys.modules, "pynvml", library())
+    assert Nvml.open() is not None
+
+
+def test_the_clock_of_a_gpu_is_followed() -> None:
+    pynvml = library()
+    tracker = ClockTracker(Nvml(pynvml), "0000:17:00.0")
+    assert tracker.mhz == 1410
+    pynvml.nvmlDeviceGetClockInfo = lambda handle, clock: 1200
+    tracker.look()
+    assert tracker.mhz == 1200
+
+
+def test_a_clock_that_nobody_tells_is_zero() -> None:
+    assert ClockTracker(None, "0000:17:00.0").start()() == 0
+    assert ClockTracker(Nvml(library()), "0000:99:00.0").mhz == 0
