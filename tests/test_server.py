@@ -237,7 +237,9 @@ def test_polling_picks_up_replaces_and_retires_without_dropping_a_request(
 def test_threads_have_cores_of_their_own_or_any(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, given: tuple[int, ...]
 ) -> None:
-    options, _ = parse_serve([f"--model-repository={tmp_path}", "--device=cpu:0", "--threads=2"], ["adaptive"])
+    options, _ = parse_serve(
+        [f"--model-repository={tmp_path}", "--device=cpu:0", "--threads=2"], ["adaptive"]
+    )
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
     (worker,) = worker_options(options)
     assert (worker.cores, worker.threads) == (given, 2)
