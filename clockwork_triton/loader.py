@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ log = logging.getLogger(__name__)
 
 class ArtifactLoader:
     """The ModelLoader of the real server. `progress` is told every step of every conversion. `fallback`: what
-    cannot be compiled may run on a host runtime; what holds strings may anyway."""
+    cannot be compiled may run on a host runtime; what holds strings may anyway. `threads`: how many share a
+    kernel on a CPU."""
 
     def __init__(
         self,
@@ -42,8 +44,10 @@ class ArtifactLoader:
         devices: Sequence[str] = ("cpu:0",),
         *,
         fallback: bool = False,
+        threads: int = 1,
     ) -> None:
         self._fallback = fallback
+        self._threads = threads
         self._pool = pool
         self._engine = engine
         self._devices = devices
@@ -61,7 +65,8 @@ class ArtifactLoader:
     async def convert(self, source: ModelSource) -> Path:
         self._begun[source.name, source.version] = time.monotonic()
         try:
-            request = placed_request(conversion_request(source), place(source, self._devices))
+            request = replace(conversion_request(source), threads=self._threads)
+            request = placed_request(request, place(source, self._devices))
             fallback = self._fallback or _holds_texts(source.config)
             return await self._pool.convert(request, self._progress, fallback=fallback)
         except ConversionError as error:
