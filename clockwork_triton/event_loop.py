@@ -28,6 +28,8 @@ class ArrivalSelector(selectors.EpollSelector):
         super().__init__()
         self._now_ns = now_ns
         self.since_ns = self._looked_ns = now_ns()
+        self.busy_poll_ns = 0
+        """For how long it looks again and again before it sleeps, which wakes faster and burns a core."""
         self.longest_turn_ns = 0
         """Between two looks; whoever reads it may set it back."""
         self.before_waiting: Callable[[float | None], float | None] = _as_planned
@@ -37,12 +39,23 @@ class ArrivalSelector(selectors.EpollSelector):
         timeout = self.before_waiting(timeout)
         begin_ns = self._now_ns()
         self.longest_turn_ns = max(self.longest_turn_ns, begin_ns - self._looked_ns)
-        found = super().select(timeout)
+        found = super().select(timeout) if not self.busy_poll_ns else self._look_again(timeout, begin_ns)
         now_ns = self._now_ns()
         # Where it waited there was nothing before.
         self.since_ns = now_ns if now_ns - begin_ns > _WAITED_NS else self._looked_ns
         self._looked_ns = now_ns
         return found
+
+    def _look_again(self, timeout: float | None, begin_ns: int) -> list[tuple[selectors.SelectorKey, int]]:
+        patience_ns = self.busy_poll_ns if timeout is None else min(self.busy_poll_ns, int(timeout * 1e9))
+        while True:
+            found = super().select(0)
+            waited_ns = self._now_ns() - begin_ns
+            if found or waited_ns >= patience_ns:
+                break
+        if found or timeout == 0:
+            return found
+        return super().select(None if timeout is None else max(0.0, timeout - waited_ns / 1e9))
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -112,9 +125,10 @@ def _as_planned(timeout: float | None) -> float | None:
     return timeout
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """As asyncio.run, in a loop of this kind."""
+def run(main: Coroutine[Any, Any, T], busy_poll_us: int = 0) -> T:
+    """As asyncio.run, in a loop of this kind, which looks for that long before it sleeps."""
     loop = EventLoop()
+    loop.arrivals.busy_poll_ns = busy_poll_us * 1000
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(main)

@@ -34,6 +34,7 @@ from clockwork_triton.flag_values import (
     interval,
     level,
     milliseconds,
+    poll_us,
     port,
     positive_ms,
     seconds,
@@ -246,6 +247,19 @@ SCHEDULING: tuple[Flag, ...] = (
         0,
         "processes that share the ports, parse and serialise; 0: the controller's own does. Worth it from "
         "four cores on",
+    ),
+    Flag(
+        "busy-poll-us",
+        poll_us,
+        0,
+        "microseconds for which server and workers look again and again before they sleep: less latency "
+        "alone, and a core burnt each",
+    ),
+    Flag(
+        "threads",
+        count,
+        1,
+        "threads, and cores, that share every kernel on a CPU: less latency, for large models",
     ),
     Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),

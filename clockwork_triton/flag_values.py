@@ -51,6 +51,11 @@ def front_ends(text: str) -> int:
     return int(_number(text, 0, 64, "processes"))
 
 
+def poll_us(text: str) -> int:
+    """Microseconds, up to 100,000."""
+    return int(_number(text, 0, 100_000, "microseconds"))
+
+
 def positive_ms(text: str) -> float | None:
     """Milliseconds; 0 means none."""
     return _number(text, 0, _LONGEST_S * 1000, "milliseconds") or None

@@ -78,6 +78,8 @@ class ServeOptions:
     device_memory: int
     artifact_cache: Path
     frontends: int
+    busy_poll_us: int
+    threads: int
     policy: str
     action_log: Path | None
     request_log: Path | None

@@ -119,3 +119,23 @@ def test_another_loop_ends_its_turns_with_one_more() -> None:
         assert said == [1]
 
     asyncio.run(main())
+
+
+def test_a_loop_that_polls_finds_what_comes_and_keeps_its_timers() -> None:
+    async def main() -> bytes:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            loop.call_later(0.002, theirs.send, b"x")
+            return await loop.sock_recv(ours, 1)
+
+    assert event_loop.run(main(), busy_poll_us=500) == b"x"
+
+
+def test_polling_ends_when_its_time_is_over() -> None:
+    selector = ArrivalSelector(Times(0, 1_000, 2_000, 40_000, 51_000, 52_000))
+    selector.busy_poll_ns = 50_000
+    with selector:
+        assert selector.select(0.00005) == []
+        assert selector.since_ns == 52_000

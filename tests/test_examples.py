@@ -279,7 +279,7 @@ def test_sequences_one_request_at_a_time(ports: Ports, kind: Any) -> None:
 def test_texts_in_shared_memory(ports: Ports, kind: Any) -> None:
     """The examples simple_*_shm_string_client."""
     x, y = texts(np.arange(16).reshape(1, 16)), texts(np.ones((1, 16), int))
-    data = [serialize_byte_tensor(array).tobytes() for array in (x, y)]
+    data = [serialize_byte_tensor(array) for array in (x, y)]
     key = f"/texts-{kind.__name__}-{os.getpid()}"
     region = shared_memory.create_shared_memory_region("region", key, 4096)
     try:
@@ -288,9 +288,9 @@ def test_texts_in_shared_memory(ports: Ports, kind: Any) -> None:
             client.register_system_shared_memory("region", key, 4096)
             inputs = []
             for place, (name, content) in enumerate(zip(("INPUT0", "INPUT1"), data, strict=True)):
-                shared_memory.set_shared_memory_region(region, [(x, y)[place]], offset=1024 * place)
+                shared_memory.set_shared_memory_region(region, [content], offset=1024 * place)
                 inputs.append(kind.InferInput(name, [1, 16], "BYTES"))
-                inputs[-1].set_shared_memory("region", len(content), offset=1024 * place)
+                inputs[-1].set_shared_memory("region", len(content.item()), offset=1024 * place)
             output = kind.InferRequestedOutput("OUTPUT0")
             output.set_shared_memory("region", 1024, offset=2048)
             answer = client.infer("simple_string", inputs, outputs=[output])

@@ -19,6 +19,13 @@ REASONS = (
     Reason("config", "backend", "another backend, so another platform, file name and instance groups"),
     Reason("ModelConfig", "backend", "another backend, so another platform, file name and instance groups"),
     Reason("", "onnxruntime_onnx", "another backend, so another platform"),
+    Reason("index", "runs on onnxruntime", "the index tells what runs a model that is not compiled, and why"),
+    Reason(
+        "RepositoryIndex",
+        "runs on onnxruntime",
+        "the index tells what runs a model that is not compiled, and why",
+    ),
+    Reason("chain", "sequence_end", "Triton's ensembles answer with the parameters of an empty sequence too"),
     Reason("", "last_inference", "counted and timed by itself"),
     Reason("", "memory_usage", "counted and timed by itself"),
     Reason(

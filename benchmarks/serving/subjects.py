@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-from tritonclient.utils import triton_to_np_dtype
+from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor, triton_to_np_dtype
 
 from benchmarks.serving.server import MESSAGE_OPTIONS, Server
 from clockwork_triton.bench.requests import serialise
@@ -24,6 +24,7 @@ from clockwork_triton.bench.requests import serialise
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
+FREE = 16
 TOLERANCE = 1e-4
 """Of the largest magnitude in the output: what conversion promises."""
 
@@ -39,13 +40,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is served. `max_batch_size` 0: it does not batch."""
+    """A model that is served. `max_batch_size` 0: it does not batch. `sequences`: its requests are parts of
+    sequences, so that what it answers depends on what it was asked before."""
 
     name: str
     onnx_file: Path
     max_batch_size: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    sequences: bool = False
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
@@ -75,10 +78,13 @@ class Subject:
         return limits
 
     def shape(self, tensor: Tensor, rows: int) -> tuple[int, ...]:
-        return (rows, *tensor.shape) if self.max_batch_size else tensor.shape
+        """A dimension that the model leaves open is FREE."""
+        shape = tuple(FREE if size < 0 else size for size in tensor.shape)
+        return (rows, *shape) if self.max_batch_size else shape
 
     def random_inputs(self, rows: int, generator: np.random.Generator) -> dict[str, Array]:
-        """Standard normal floats; integers in the range that the model can take; fair booleans."""
+        """Standard normal floats; integers in the range that the model can take, also as texts; fair
+        booleans."""
         inputs: dict[str, Array] = {}
         for tensor in self.inputs:
             dtype, shape = np.dtype(triton_to_np_dtype(tensor.datatype)), self.shape(tensor, rows)
@@ -87,7 +93,8 @@ class Subject:
             elif dtype.kind == "b":
                 inputs[tensor.name] = generator.integers(0, 2, shape).astype(dtype)
             else:
-                inputs[tensor.name] = generator.integers(0, self.limits[tensor.name], shape).astype(dtype)
+                numbers = generator.integers(0, self.limits[tensor.name], shape)
+                inputs[tensor.name] = (numbers.astype(str) if dtype.kind == "O" else numbers).astype(dtype)
         return inputs
 
     def expected(self, inputs: Arrays) -> dict[str, Array]:
@@ -106,7 +113,7 @@ class Subject:
     def request(self, inputs: Arrays, timeout_us: int | None = None) -> bytes:
         """A ModelInferRequest, serialised once so that sending it costs the client little."""
         tensors = {
-            tensor.name: (tensor.datatype, inputs[tensor.name].shape, inputs[tensor.name].tobytes())
+            tensor.name: (tensor.datatype, inputs[tensor.name].shape, _bytes(inputs[tensor.name]))
             for tensor in self.inputs
         }
         return serialise(self.name, tensors, timeout_us)
@@ -114,26 +121,26 @@ class Subject:
     def answer(self, reply: bytes) -> dict[str, Array]:
         message = service_pb2.ModelInferResponse.FromString(reply)
         return {
-            output.name: np.frombuffer(raw, triton_to_np_dtype(output.datatype)).reshape(output.shape)
+            output.name: _array(raw, output.datatype).reshape(output.shape)
             for output, raw in zip(message.outputs, message.raw_output_contents, strict=True)
         }
 
     def write_input_data(self, inputs: Arrays, path: Path) -> None:
         """For perf_analyzer, whose own random bits hold NaN and denormals. `inputs` has one row."""
-        entry = {
-            tensor.name: {
-                "b64": base64.b64encode(inputs[tensor.name].tobytes()).decode(),
-                "shape": list(tensor.shape),
-            }
-            for tensor in self.inputs
-        }
+        entry: dict[str, Any] = {}
+        for tensor in self.inputs:
+            value = inputs[tensor.name]
+            content: dict[str, Any] = {"content": value.reshape(-1).tolist()}
+            if tensor.datatype != "BYTES":
+                content = {"b64": base64.b64encode(value.tobytes()).decode()}
+            entry[tensor.name] = content | {"shape": value.shape[1 if self.max_batch_size else 0 :]}
         path.write_text(json.dumps({"data": [entry]}))
 
 
 def deviation(answer: Arrays, expected: Arrays) -> float:
     """The largest difference of any output, relative to the largest magnitude in that output.
 
-    Infinite where names, shapes or datatypes differ, or where one side is not finite.
+    Infinite where names, shapes, datatypes or texts differ, or where one side is not finite.
     """
     if answer.keys() != expected.keys():
         return float("inf")
@@ -142,6 +149,10 @@ def deviation(answer: Arrays, expected: Arrays) -> float:
         value = answer[name]
         if value.shape != truth.shape or value.dtype != truth.dtype:
             return float("inf")
+        if truth.dtype.kind == "O":
+            if [_text(each) for each in value.flat] != [_text(each) for each in truth.flat]:
+                return float("inf")
+            continue
         difference = np.abs(value.astype(np.float64) - truth.astype(np.float64)).max(initial=0)
         scale = np.abs(truth.astype(np.float64)).max(initial=0)
         if not np.isfinite(difference):
@@ -151,8 +162,26 @@ def deviation(answer: Arrays, expected: Arrays) -> float:
     return worst
 
 
-def subjects(server: Server, repository: Path, names: Sequence[str] = ()) -> list[Subject]:
-    """The models that the server has ready out of `repository`, by name; `names` picks among them."""
+def _bytes(array: Array) -> bytes:
+    return bytes(serialize_byte_tensor(array).item()) if array.dtype.kind == "O" else array.tobytes()
+
+
+def _array(raw: bytes, datatype: str) -> Array:
+    if datatype == "BYTES":
+        texts: Array = deserialize_bytes_tensor(raw)
+        return texts
+    return np.frombuffer(raw, triton_to_np_dtype(datatype))
+
+
+def _text(element: Any) -> str:
+    return element.decode() if isinstance(element, bytes) else str(element)
+
+
+def subjects(
+    server: Server, repository: Path, names: Sequence[str] = (), *, sequences: bool = False
+) -> list[Subject]:
+    """The models that the server has ready out of `repository`, by name; `names` picks among them, and those
+    of `sequences` are among them only where that is asked for."""
     with grpc.insecure_channel(server.address, MESSAGE_OPTIONS) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=30).models
@@ -160,7 +189,8 @@ def subjects(server: Server, repository: Path, names: Sequence[str] = ()) -> lis
         unknown = set(names) - set(ready)
         if unknown:
             raise ValueError(f"not ready: {', '.join(sorted(unknown))}; the index says:\n{index}")
-        return [_subject(stub, repository, name) for name in ready if not names or name in names]
+        found = [_subject(stub, repository, name) for name in ready if not names or name in names]
+        return [subject for subject in found if sequences or not subject.sequences]
 
 
 def _subject(stub: service_pb2_grpc.GRPCInferenceServiceStub, repository: Path, name: str) -> Subject:
@@ -175,4 +205,5 @@ def _subject(stub: service_pb2_grpc.GRPCInferenceServiceStub, repository: Path, 
         config.max_batch_size,
         tuple(Tensor(t.name, t.datatype, tuple(t.shape[first:])) for t in metadata.inputs),
         tuple(Tensor(t.name, t.datatype, tuple(t.shape[first:])) for t in metadata.outputs),
+        config.HasField("sequence_batching"),
     )

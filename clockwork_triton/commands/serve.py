@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
             return 1
         return await server.run()
 
-    return event_loop.run(serve())
+    return event_loop.run(serve(), options.busy_poll_us)
 
 
 def log_settings(options: ServeOptions) -> LogSettings:

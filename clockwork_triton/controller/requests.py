@@ -156,7 +156,14 @@ class Requests:
             model.mask & state.open_mask and hopeless_ns > now_ns + state.options.schedule_ahead_ns
         ):
             return False
-        return hopeless_ns <= self._free_ns(model, now_ns)
+        mask = model.mask
+        if not mask & (mask - 1):
+            return hopeless_ns <= self._free_ns(model, now_ns)
+        holders = state.some_of(mask, LOOK + 1)
+        if len(holders) > LOOK:
+            return False
+        begin_ns = hopeless_ns + state.options.lead_ns
+        return all(worker.exec.available(now_ns) >= begin_ns for worker in holders)
 
     def _free_ns(self, model: ModelState, now_ns: int) -> int:
         """The first moment at which a worker could begin with a request of the model, less the lead."""

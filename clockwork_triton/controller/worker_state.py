@@ -93,7 +93,7 @@ class WorkerState:
         self.starts = Delays()
         self.stuck = False
         self.pool = ReadyPool()
-        self.work_ns: dict[int, int] = {}
+        self.work_ns: dict[int, list[int]] = {}
         self.backlog_ns = 0
         self.queued_ns: dict[tuple[int, int], int] = {}
         self.victims: list[tuple[float, int, Replica]] = []

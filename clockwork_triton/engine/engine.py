@@ -312,8 +312,7 @@ class Engine:
         # It may be the last that is heard of the model.
         name = self._manifests[action.model_id].name
         self._handle(ResultArrived(result))
-        pages = self._controller.pages_used(worker.worker_id)
-        self._journal.action(action, result, name, pages, calibrating)
+        self._journal.action(action, result, name, self._controller.pages_used, calibrating)
         if self._held is not None:
             self._at_turn_end(self._turn_ended)
 

@@ -23,11 +23,19 @@ class Journal:
         self._requests = RequestLog(options.request_log) if options.request_log else None
         self.counters = ActionCounters()
 
-    def action(self, action: Action, result: ActionResult, model: str, pages: int, calibrating: bool) -> None:
-        """`pages`: in use at the worker afterwards. Calibrations are logged, but do not count."""
+    def action(
+        self,
+        action: Action,
+        result: ActionResult,
+        model: str,
+        pages_used: Callable[[int], int],
+        calibrating: bool,
+    ) -> None:
+        """`pages_used`: by worker, after the action. Calibrations are logged, but do not count."""
         if not calibrating:
             self.counters.record(action, result)
         if self._actions is not None:
+            pages = pages_used(action.worker_id)
             self._actions.record(self._clock(), action, result, model, pages)
 
     def request(

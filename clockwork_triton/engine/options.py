@@ -9,7 +9,8 @@ from pathlib import Path
 @dataclass(frozen=True)
 class WorkerOptions:
     """What a worker process is started with. `cores` empty: wherever the system puts it. `arena_fds`: the
-    files of the front ends' tensors, by number."""
+    files of the front ends' tensors, by number. `busy_poll_us`: how long it looks for work before it
+    sleeps."""
 
     device: str
     memory_bytes: int
@@ -18,6 +19,9 @@ class WorkerOptions:
     slot_bytes: int = 256 << 20
     cores: tuple[int, ...] = ()
     arena_fds: tuple[int, ...] = ()
+    busy_poll_us: int = 0
+    threads: int = 1
+    """That share a kernel, on a CPU."""
 
 
 @dataclass(frozen=True)

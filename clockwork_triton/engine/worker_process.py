@@ -76,6 +76,10 @@ class WorkerProcess:
         command += ["--workspace", str(options.workspace_bytes), "--slots", str(options.slots)]
         command += ["--slot-bytes", str(options.slot_bytes)]
         command += ["--channel-fd", str(channel_fd), "--io-fd", str(self.region.fd)]
+        if options.busy_poll_us:
+            command += ["--busy-poll-us", str(options.busy_poll_us)]
+        if options.threads > 1:
+            command += ["--threads", str(options.threads)]
         if options.arena_fds:
             command += ["--arena-fds", ",".join(map(str, options.arena_fds))]
         if options.cores:

@@ -10,7 +10,8 @@ from clockwork_triton.controller.options import Options
 from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
 from clockwork_triton.simulation.device import SimulatedDevice
-from clockwork_triton.simulation.loop import Network, Simulation
+from clockwork_triton.simulation.loop import Simulation
+from clockwork_triton.simulation.network import Network, Ways
 from clockwork_triton.simulation.noise import Noise, Timing
 from clockwork_triton.simulation.recorder import Recorder
 from clockwork_triton.simulation.workloads import Workload
@@ -64,7 +65,7 @@ class Experiment:
     device: DeviceSpec = field(default_factory=DeviceSpec)
     warm_up_ns: int = 0
     resident: bool = False
-    network: Network = field(default_factory=Network)
+    network: Ways = field(default_factory=Network)
     noise: Timing = field(default_factory=Noise)
     options: Options = field(default_factory=Options)
     seed: int = 0

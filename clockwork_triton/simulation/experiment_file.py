@@ -44,7 +44,7 @@ from pathlib import Path
 from clockwork_triton.controller.options import Options
 from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.simulation.experiment import DeviceSpec, Experiment, SimulatedModel, zoo_models
-from clockwork_triton.simulation.loop import Network
+from clockwork_triton.simulation.network import Network
 from clockwork_triton.simulation.noise import Noise
 from clockwork_triton.simulation.toml_table import ExperimentError, Table
 from clockwork_triton.simulation.workload_file import read_slo, read_workloads

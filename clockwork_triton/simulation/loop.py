@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -23,19 +22,9 @@ from clockwork_triton.controller.events import (
 )
 from clockwork_triton.controller.specs import ModelSpec
 from clockwork_triton.simulation.device import DeviceUse, SimulatedDevice
+from clockwork_triton.simulation.network import Ways
 from clockwork_triton.simulation.recorder import Recorder
 from clockwork_triton.simulation.workloads import Arrival, ClosedLoop, Workload
-
-
-@dataclass(frozen=True)
-class Network:
-    """A message takes `delay_ns` and up to `jitter_ns` more, drawn evenly. Messages keep their order."""
-
-    delay_ns: int = 0
-    jitter_ns: int = 0
-
-    def draw(self, rng: Random) -> int:
-        return self.delay_ns + int(rng.random() * self.jitter_ns) if self.jitter_ns else self.delay_ns
 
 
 class Simulation:
@@ -52,7 +41,7 @@ class Simulation:
         models: Sequence[ModelSpec],
         recorder: Recorder,
         *,
-        network: Network,
+        network: Ways,
         seed: int = 0,
     ) -> None:
         self._controller = controller
@@ -152,9 +141,9 @@ class Simulation:
         self._handle(RequestArrived(request))
 
     def _handle(self, event: Event) -> None:
-        begin = time.thread_time_ns()
+        begin = time.perf_counter_ns()
         commands = self._controller.handle(event, self.now_ns)
-        self.controller_ns += time.thread_time_ns() - begin
+        self.controller_ns += time.perf_counter_ns() - begin
         self.events += 1
         for command in commands:
             self._do(command)
@@ -173,9 +162,9 @@ class Simulation:
 
     def _send(self, action: Action) -> None:
         self._recorder.sent(action)
-        received_ns = self.now_ns + self._network.draw(self._rng)
+        received_ns = self.now_ns + self._network.there(self._rng)
         leaves_ns, result = self._devices[action.worker_id].accept(action, received_ns)
-        self._at(leaves_ns + self._network.draw(self._rng), self._result, (action, result))
+        self._at(leaves_ns + self._network.back(self._rng), self._result, (action, result))
 
     def _result(self, subject: tuple[Action, ActionResult]) -> None:
         action, result = subject

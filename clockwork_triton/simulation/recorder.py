@@ -8,6 +8,8 @@ from collections import Counter
 from clockwork_triton.controller.actions import Action, ActionKind, ActionResult, Outcome, Request, Status
 
 SECOND = 1_000_000_000
+# An INFER that takes so many times as long as expected is an outlier.
+OUTLIER = 3
 
 
 class ModelCounts:
@@ -39,11 +41,18 @@ class Recorder:
         self.refused_actions = 0
         self.over_ns = array("q")
         self.under_ns = array("q")
+        self.late_without_outlier = 0
+        """Late answers of INFERs that did not take several times as long as expected."""
+        self._outlier = False
         self.series: dict[int, list[int]] = {}
         """By step of time: requests offered, answered in time, late, refused; those with a deadline that were
         offered and answered in time."""
 
     def start(self, now_ns: int, warm_up_ns: int) -> None:
+        self.models.clear()
+        self.series.clear()
+        del self.latencies_ns[:], self.refusals_ns[:]
+        self.late_without_outlier = 0
         self.batches.clear()
         self.loads = self.unloads = self.refused_actions = 0
         del self.over_ns[:], self.under_ns[:]
@@ -73,6 +82,7 @@ class Recorder:
             else:
                 counts.late += 1
                 row[2] += 1
+                self.late_without_outlier += not self._outlier
         elif outcome is Outcome.REFUSED:
             counts.refused += 1
             self.refusals_ns.append(now_ns - request.arrival_ns)
@@ -94,6 +104,7 @@ class Recorder:
             self.refused_actions += 1
         elif action.kind is ActionKind.INFER:
             error = action.expected_ns - (result.end_ns - result.begin_ns)
+            self._outlier = result.end_ns - result.begin_ns > OUTLIER * action.expected_ns
             if error >= 0:
                 self.over_ns.append(error)
             else:

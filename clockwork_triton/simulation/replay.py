@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from statistics import median
 
-from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.simulation.experiment import DeviceSpec, Experiment, SimulatedModel
-from clockwork_triton.simulation.loop import Network
 from clockwork_triton.simulation.noise import Recorded
+from clockwork_triton.simulation.recorded_actions import RecordedActions
 from clockwork_triton.simulation.toml_table import ExperimentError
 from clockwork_triton.simulation.workloads import Arrival
 from clockwork_triton.telemetry import action_log, request_log
@@ -51,24 +48,20 @@ def read_logs(requests: Path, actions: Path, pages: int, *, overlaps: bool) -> t
         raise ExperimentError(f"{requests}: no requests")
     names = sorted({row["model"] for row in request_rows})
     try:
-        times = _durations(action_rows, names)
-        segments = _pages(action_rows)
-        network = _network(action_rows)
+        recorded = RecordedActions(action_rows)
         arrivals, measured = _traffic(request_rows, names)
     except ValueError as error:
         raise ExperimentError(f"{requests}, {actions}: {error}") from None
-    models = [
-        SimulatedModel(name, name, _estimate(name, place, times), (segments.get(name, 1),))
-        for place, name in enumerate(names)
-    ]
+    segments = recorded.pages()
+    models = [SimulatedModel(name, name, recorded.estimate(name), (segments.get(name, 1),)) for name in names]
     experiment = Experiment(
         requests.stem,
         models,
         [RecordedArrivals(arrivals)],
         arrivals[-1].time_ns + 1,
         device=DeviceSpec(pages, overlaps=overlaps),
-        network=network,
-        noise=Recorded(times),
+        network=recorded.network(),
+        noise=Recorded(recorded.durations(names)),
         about=f"the requests of {requests.name}",
     )
     return experiment, measured
@@ -83,42 +76,6 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             return list(reader)
     except OSError as error:
         raise ExperimentError(str(error)) from None
-
-
-def _durations(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[tuple[int, int], list[int]]:
-    place = {name: n for n, name in enumerate(names)}
-    times: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for row in rows:
-        if row["status"] == "OK" and row["kind"] != "UNLOAD" and row["model"] in place:
-            size = int(row["batch_size"]) if row["kind"] == "INFER" else 0
-            times[place[row["model"]], size].append(max(1, int(row["end_ns"]) - int(row["begin_ns"])))
-    return dict(times)
-
-
-def _estimate(name: str, place: int, times: Mapping[tuple[int, int], Sequence[int]]) -> Estimate:
-    infer_ns = {size: int(median(seen)) for (model, size), seen in times.items() if model == place and size}
-    if not infer_ns:
-        raise ExperimentError(f"the action log has no INFER of '{name}'")
-    return Estimate(int(median(times.get((place, 0), [1]))), infer_ns)
-
-
-def _pages(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
-    """Pages by model: by how much a LOAD raised the number in use."""
-    used: dict[str, int] = defaultdict(int)
-    found: dict[str, int] = {}
-    for row in rows:
-        pages = int(row["pages"])
-        if row["kind"] == "LOAD" and row["status"] == "OK" and pages > used[row["worker_id"]]:
-            found.setdefault(row["model"], pages - used[row["worker_id"]])
-        used[row["worker_id"]] = pages
-    return found
-
-
-def _network(rows: Sequence[Mapping[str, str]]) -> Network:
-    """The typical time of a message, from both ways of all actions."""
-    delays = [int(row["received_ns"]) - int(row["earliest_ns"]) for row in rows if row["kind"] == "INFER"]
-    delays += [int(row["t_ns"]) - int(row["end_ns"]) for row in rows if row["status"] == "OK"]
-    return Network(int(median(max(0, delay) for delay in delays)) if delays else 0)
 
 
 def _traffic(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> tuple[list[Arrival], Measured]:

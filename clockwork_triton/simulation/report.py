@@ -49,6 +49,7 @@ def report(run: Run) -> dict[str, Any]:
         "loads": recorder.loads,
         "unloads": recorder.unloads,
         "refused_actions": recorder.refused_actions,
+        "late_without_outlier": recorder.late_without_outlier,
         "device_busy": {
             "infer": sum(device.use.infer_ns for device in run.devices) / device_ns,
             "load": sum(device.use.load_ns for device in run.devices) / device_ns,

@@ -8,7 +8,7 @@ from random import Random
 
 from clockwork_triton.controller.options import Options
 from clockwork_triton.simulation.experiment import SECOND, Experiment, SimulatedModel, zoo_models
-from clockwork_triton.simulation.loop import Network
+from clockwork_triton.simulation.network import Network
 from clockwork_triton.simulation.noise import Noise
 from clockwork_triton.simulation.traces import MINUTE_NS, MINUTES_PER_DAY, Counts, Maf1Replay, synthesise_maf1
 from clockwork_triton.simulation.workloads import (

@@ -35,9 +35,12 @@ class Worker:
         channel: BlockingChannel,
         *,
         spin_ns: int = SPIN_NS,
+        poll_ns: int = 0,
         prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        """`prepare`: for the thread of INFERs, if it has one of its own."""
+        """`poll_ns`: how long the channel is looked at again and again before this sleeps for it. `prepare`:
+        for the thread of INFERs, if it has one of its own."""
+        self._poll_ns = poll_ns
         self._worker_id = worker_id
         self._name = name
         self._device = device
@@ -76,6 +79,10 @@ class Worker:
 
     def _listen(self, timeout_s: float | None) -> bool:
         """Hands on what has come, and waits for it if need be; False if nothing more will."""
+        if timeout_s is None and self._poll_ns:
+            until_ns = time.monotonic_ns() + self._poll_ns
+            while not self._channel.wait(0) and time.monotonic_ns() < until_ns:
+                pass
         if not self._channel.wait(timeout_s):
             return True
         while True:

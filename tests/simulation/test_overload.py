@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clockwork_triton.simulation.experiment import Runner
-from clockwork_triton.simulation.loop import Network
+from clockwork_triton.simulation.network import Network
 from clockwork_triton.simulation.noise import Noise
 from clockwork_triton.simulation.report import report
 from tests.simulation.worlds import MS, steady

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clockwork_triton.simulation.experiment import Experiment, zoo_models
-from clockwork_triton.simulation.loop import Network
+from clockwork_triton.simulation.network import Network
 from clockwork_triton.simulation.workloads import FixedSlo, Mix, Poisson
 
 MS = 1_000_000

@@ -12,8 +12,10 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.policy.base import Batch
 from clockwork_triton.controller.policy.deadline import DeadlinePolicy
+from clockwork_triton.controller.policy.demand import Pressure
 from clockwork_triton.controller.policy.most_work import MostWork, ripe_ns
 from clockwork_triton.controller.policy.slack import Slack
+from clockwork_triton.controller.ready_pool import Entry
 from clockwork_triton.controller.replica import Replica
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
@@ -59,18 +61,21 @@ class AdaptivePolicy(DeadlinePolicy):
 
     def choose(self, worker: WorkerState, start_ns: int, now_ns: int) -> Batch | None:
         tops = worker.pool.tops()
-        if tops and self.demand.overloaded(worker, min(tops)[2].model, now_ns):
-            found = self._most_work.pick(worker.pool, start_ns)
-            if found is not None:
-                return self.take(*found)
-        return self._most_urgent(worker, start_ns, now_ns)
+        if tops:
+            pressure = self.demand.pressure(worker, min(tops)[2].model, now_ns)
+            # While batches may yet save enough, no model is given up for others that need less time.
+            if pressure is Pressure.BATCHED or (pressure is Pressure.ALONE and len(tops) == 1):
+                found = self._most_work.pick(worker.pool, start_ns)
+                if found is not None:
+                    return self.take(*found)
+                tops = worker.pool.tops()
+        return self._most_urgent(worker, tops, start_ns, now_ns)
 
-    def _most_urgent(self, worker: WorkerState, start_ns: int, now_ns: int) -> Batch | None:
+    def _most_urgent(
+        self, worker: WorkerState, tops: list[Entry], start_ns: int, now_ns: int
+    ) -> Batch | None:
         pool = worker.pool
-        while True:
-            tops = pool.tops()
-            if not tops:
-                return None
+        while tops:
             key, _, replica = min(tops)
             model = replica.model
             if model.queue.entries[0][1] >= FAR:
@@ -78,18 +83,21 @@ class AdaptivePolicy(DeadlinePolicy):
             choice = urgent_batch(model.queue, start_ns, replica)
             if choice is None:
                 pool.drop(replica)
+                tops = pool.tops()
                 continue
             rank, due_ns, _, _ = model.queue.entries[choice.first]
             actual = key_of(rank, due_ns - model.typical_ns[choice.size])
             if actual > key:
                 pool.delay(replica, actual)
-                if min(pool.tops())[2] is not replica:
+                tops = pool.tops()
+                if min(tops)[2] is not replica:
                     continue
             left_ns = ripe_ns(replica, choice) - start_ns
             if left_ns > 0 and self._may_wait(worker, model, now_ns):
                 self.state.wake(worker, now_ns + left_ns)
                 return None
             return self.take(replica, choice)
+        return None
 
     def _fill_gap(self, worker: WorkerState, replica: Replica, now_ns: int) -> Batch | None:
         """The largest batch of requests without a deadline that leaves room for deadlines.

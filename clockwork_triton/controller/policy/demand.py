@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from enum import IntEnum
 
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
@@ -15,6 +15,15 @@ from clockwork_triton.controller.worker_state import WorkerState
 CHOICES = 4
 # Whether there is too much work is asked of at most so many workers together.
 POOLED = 8
+
+
+class Pressure(IntEnum):
+    """Whether waiting work exceeds what can be done in time: not at all, if it is run one by one, or also if
+    batches save half of what they could."""
+
+    NONE = 0
+    ALONE = 1
+    BATCHED = 2
 
 
 class Demand:
@@ -52,7 +61,11 @@ class Demand:
             pending.unserved = True
             model.unserved_ns += share_ns
         worker.backlog_ns += share_ns
-        worker.work_ns[slack] = worker.work_ns.get(slack, 0) + cost_ns
+        work_ns = worker.work_ns.get(slack)
+        if work_ns is None:
+            work_ns = worker.work_ns[slack] = [0, 0]
+        work_ns[0] += cost_ns
+        work_ns[1] += (cost_ns + share_ns) // 2
         pending.charged = worker
         pending.share_ns = share_ns
         pending.order = order
@@ -69,12 +82,11 @@ class Demand:
             pending.charged = None
             worker.backlog_ns -= pending.share_ns
             worker.queued_ns[pending.order] -= pending.least_ns
-            work_ns = worker.work_ns
-            left_ns = work_ns[pending.slack] - pending.cost_ns
-            if left_ns:
-                work_ns[pending.slack] = left_ns
-            else:
-                del work_ns[pending.slack]
+            work_ns = worker.work_ns[pending.slack]
+            work_ns[0] -= pending.cost_ns
+            work_ns[1] -= (pending.cost_ns + pending.share_ns) // 2
+            if not work_ns[0]:
+                del worker.work_ns[pending.slack]
             if pending.unserved:
                 pending.unserved = False
                 pending.model.unserved_ns -= pending.share_ns
@@ -86,36 +98,39 @@ class Demand:
         before_ns = sum([queued_ns for each, queued_ns in worker.queued_ns.items() if each <= order])
         return worker.exec.available(now_ns) - now_ns + before_ns
 
-    def overloaded(self, worker: WorkerState, model: ModelState, now_ns: int) -> bool:
+    def pressure(self, worker: WorkerState, model: ModelState, now_ns: int) -> Pressure:
         """Whether more work waits for the worker, and for those that share the model with it, than they can
         do before the deadlines.
 
-        All requests that came with a slack of at most s are due within s from now: if their work, run one by
-        one, takes longer, some of them cannot be met unless batches save enough.
+        All requests that came with a slack of at most s are due within s from now: if their work takes
+        longer, some of them cannot be met.
         """
         mask = model.mask
         if not mask & (mask - 1):
-            return self._too_much((worker,), now_ns, 1.0)
+            return self._pressure((worker,), now_ns, 1.0)
         # Its own part is quickly seen to be small.
-        return self._too_much((worker,), now_ns, 0.5) and self._too_much(
-            self._state.some_of(mask, POOLED), now_ns, 1.0
-        )
+        if self._pressure((worker,), now_ns, 0.5) is Pressure.NONE:
+            return Pressure.NONE
+        return self._pressure(self._state.some_of(mask, POOLED), now_ns, 1.0)
 
-    def _too_much(self, workers: Sequence[WorkerState], now_ns: int, part: float) -> bool:
-        """Whether the work exceeds this part of what can be done."""
-        busy_ns = 0
-        work_ns: Mapping[int, int] = workers[0].work_ns
-        if len(workers) > 1:
-            work_ns = Counter(work_ns)
-            for other in workers[1:]:
-                work_ns.update(other.work_ns)
-        for worker in workers:
-            busy_ns += worker.exec.available(now_ns) - now_ns
-        for slack in sorted(work_ns):
-            busy_ns += work_ns[slack]
-            if busy_ns > part * len(workers) * self._limit_ns(slack):
-                return True
-        return False
+    def _pressure(self, workers: Sequence[WorkerState], now_ns: int, part: float) -> Pressure:
+        """Of this part of what the workers can do."""
+        alone_ns = sum([worker.exec.available(now_ns) - now_ns for worker in workers])
+        joined_ns = alone_ns
+        slacks = workers[0].work_ns.keys() if len(workers) == 1 else {s for w in workers for s in w.work_ns}
+        found = Pressure.NONE
+        for slack in sorted(slacks):
+            for worker in workers:
+                work_ns = worker.work_ns.get(slack)
+                if work_ns is not None:
+                    alone_ns += work_ns[0]
+                    joined_ns += work_ns[1]
+            limit_ns = part * len(workers) * self._limit_ns(slack)
+            if joined_ns > limit_ns:
+                return Pressure.BATCHED
+            if alone_ns > limit_ns:
+                found = Pressure.ALONE
+        return found
 
     def _limit_ns(self, slack: int) -> int:
         limit_ns = self._limits.get(slack)

@@ -21,6 +21,9 @@ from clockwork_triton.frontend.shapes import TensorRule
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
+# Triton keeps the members in a sorted map.
+_WRITTEN = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
+
 
 class Generation:
     """ServerErrors are the data plane's, or say what is wrong with the body."""
@@ -30,9 +33,7 @@ class Generation:
 
     async def generate(self, request: HttpRequest, name: str, version: str) -> HttpResponse:
         response = await self._infer(request, name, version)
-        return HttpResponse(
-            200, (orjson.dumps(_document(response), option=orjson.OPT_SERIALIZE_NUMPY),), JSON
-        )
+        return HttpResponse(200, (orjson.dumps(_document(response), option=_WRITTEN),), JSON)
 
     async def stream(self, request: HttpRequest, name: str, version: str) -> HttpResponse:
         """What fails in execution is an event too."""
@@ -40,7 +41,7 @@ class Generation:
             document = _document(await self._infer(request, name, version))
         except ExecutionError as error:
             document = {"error": error.message}
-        event = b"data: " + orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n\n"
+        event = b"data: " + orjson.dumps(document, option=_WRITTEN) + b"\n\n"
         return HttpResponse(200, (event,), EVENT_STREAM)
 
     async def _infer(self, request: HttpRequest, name: str, version: str) -> InferResponse:
