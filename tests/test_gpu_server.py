@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import tritonclient.grpc as grpcclient
 
-from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact import Distribution, Manifest, Profile
 from converters.crosscheck import difference
 from tests.converters.models import saved, small_convnet
 from tests.cuda.emulator import Emulator, needs_emulation, needs_nvcc
@@ -20,6 +20,15 @@ from tests.test_server import ServerProcess
 from tests.worker.cuda.fake_library import build, needs_fake_library
 
 TF32 = 2e-3
+KIND = "cuda-fake-7"
+"""Of the fake library's GPUs, for profiles."""
+
+
+def _profile(artifact: Path) -> None:
+    """Rough times, since measuring an emulation would take a while."""
+    sizes = Manifest.read(artifact).batch_sizes
+    infer = {size: Distribution.of([20_000_000 * size]) for size in sizes}
+    Profile(KIND, Distribution.of([5_000_000]), infer).write(artifact)
 
 
 def _emulate(artifact: Path, folder: Path) -> None:
@@ -47,6 +56,8 @@ def test_a_server_answers_from_two_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     done = subprocess.run(convert, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     _emulate(tmp_path / "artifacts" / "convnet", kernels)
+    (manifest,) = cache.glob("*/manifest.json")
+    _profile(manifest.parent)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(build(tmp_path).parent))
     monkeypatch.setenv("FAKE_CUDA_KERNELS", str(kernels))
     # The one that is converted above is the one that is found: the compiler is not there any more.

@@ -110,7 +110,7 @@ CUresult CUDAAPI cuDeviceGetCount(int* count) { ENTER; *count = 2; return CUDA_S
 CUresult CUDAAPI cuDeviceGet(CUdevice* device, int ordinal) { ENTER; *device = 10 + ordinal; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuDeviceGetName(char* name, int length, CUdevice device) {
   ENTER;
-  snprintf(name, length, "NVIDIA Fake %d", device);
+  snprintf(name, length, "NVIDIA Fake");
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
