@@ -103,6 +103,18 @@ def test_inputs_announced_for_another_batch_are_brought_again(bench: Bench) -> N
     np.testing.assert_array_equal(bench.result(0, 2), tiny.expected(ROWS))
 
 
+def test_inputs_announced_again_are_brought_again(bench: Bench) -> None:
+    bench.device.load(1, (0, 1))
+    bench.put(0, -ROWS)
+    bench.device.expect(1, 2, 0)
+    bench.clock.sleep(1.0)
+    bench.driver.settle()
+    bench.put(0, ROWS)
+    bench.device.expect(1, 2, 0)
+    bench.infer(1, 2, 0)
+    np.testing.assert_array_equal(bench.result(0, 2), tiny.expected(ROWS))
+
+
 def test_expecting_nonsense_does_nothing(bench: Bench) -> None:
     before = len(bench.driver.done)
     bench.device.expect(9, 1, 0)
