@@ -50,9 +50,10 @@ def slot_bytes(device: str) -> int:
     return 64 << 20 if gpu_of(device) is not None else 256 << 20
 
 
-def worker_cores(device: str) -> int:
-    """Cores that a worker has use for: one that starts kernels and waits for them, one for all else."""
-    return 2 if gpu_of(device) is not None else 1
+def worker_cores(device: str, threads: int = 1) -> int:
+    """Cores that a worker has use for. With a GPU one that starts kernels and waits for them, and one for all
+    else; without, one for each of the threads that share a kernel."""
+    return 2 if gpu_of(device) is not None else threads
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,12 @@ SCHEDULING: tuple[Flag, ...] = (
         "microseconds for which server and workers look again and again before they sleep: less latency "
         "alone, and a core burnt each",
     ),
+    Flag(
+        "threads",
+        count,
+        1,
+        "threads, and cores, that share every kernel on a CPU: less latency, for large models",
+    ),
     Flag("policy", str, "adaptive", "the scheduling policy"),
     Flag("action-log", Path, None, "write a line for every LOAD, UNLOAD and INFER to this file"),
     Flag("request-log", Path, None, "write a line for every request to this file"),

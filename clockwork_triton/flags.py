@@ -79,6 +79,7 @@ class ServeOptions:
     artifact_cache: Path
     frontends: int
     busy_poll_us: int
+    threads: int
     policy: str
     action_log: Path | None
     request_log: Path | None

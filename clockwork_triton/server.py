@@ -18,7 +18,7 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
-from clockwork_triton.devices import default_memory, slot_bytes, worker_cores
+from clockwork_triton.devices import default_memory, gpu_of, slot_bytes, worker_cores
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
@@ -75,7 +75,12 @@ class Server:
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
         self._loader = ArtifactLoader(
-            self._pool, self._engine, self._bars, options.device, fallback=options.fallback
+            self._pool,
+            self._engine,
+            self._bars,
+            options.device,
+            fallback=options.fallback,
+            threads=options.threads,
         )
         self._repository = Repository(
             options.model_repository,
@@ -249,20 +254,27 @@ def _signalled(stop: asyncio.Event) -> None:
 
 
 def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tuple[WorkerOptions, ...]:
-    """A worker for each device, on a core of its own where there are enough."""
+    """A worker for each device, on cores of its own where there are enough."""
     devices = options.device
+    each = max(worker_cores(device, options.threads) for device in devices)
     return tuple(
         WorkerOptions(
             device,
             options.device_memory or default_memory(device),
             WORKSPACE_BYTES,
             slot_bytes=slot_bytes(device),
-            cores=cores_for(index, len(devices), max(map(worker_cores, devices))),
+            cores=_cores(device, cores_for(index, len(devices), each), options.threads),
             arena_fds=arena_fds,
             busy_poll_us=options.busy_poll_us,
+            threads=options.threads,
         )
         for index, device in enumerate(devices)
     )
+
+
+def _cores(device: str, cores: tuple[int, ...], threads: int) -> tuple[int, ...]:
+    """The cores, or any where there are too few for the threads of a CPU's kernels."""
+    return () if gpu_of(device) is None and len(cores) < threads else cores
 
 
 def _leave_cores_to(workers: Sequence[WorkerOptions]) -> None:

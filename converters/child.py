@@ -61,7 +61,7 @@ def _look_up(job: dict[str, Any], _: BinaryIO) -> str | None:
 
 def _convert(job: dict[str, Any], answers: BinaryIO) -> str:
     from converters.convert import convert
-    from converters.key import key_of, origin
+    from converters.key import choices_key, key_of, origin
 
     request = request_from_json(job["request"])
     cache = ArtifactCache(Path(job["cache"]))
@@ -69,7 +69,13 @@ def _convert(job: dict[str, Any], answers: BinaryIO) -> str:
     key = key_of(made_of)
     if (found := cache.find(key)) is None:  # another process may have made it meanwhile
         with cache.building(key) as directory:
-            convert(request, directory, made_of, lambda told: _send(answers, progress=asdict(told)))
+            convert(
+                request,
+                directory,
+                made_of,
+                lambda told: _send(answers, progress=asdict(told)),
+                cache.root / f"tuning-{choices_key(made_of)[:16]}.json",
+            )
         found = cache.find(key)
     assert found is not None
     return str(found)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from clockwork_triton.artifact.cpu_features import host_features, missing
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.pages import PAGE_BYTES
 from clockwork_triton.datatypes import TensorSpec
 from converters import constants, targets
+from converters.compiler import Compiler
 from converters.crosscheck import crosscheck
 from converters.graph import Graph
 from converters.importer import import_model
@@ -19,6 +21,7 @@ from converters.lower import lower
 from converters.plan import plan
 from converters.prepare import prepare
 from converters.request import ConversionError, ConversionRequest, Progress
+from converters.schedules.cpu.tuning import Tuner
 from converters.shapes import input_shapes
 from converters.source import Source, read_source
 from converters.support import check_tensors
@@ -30,8 +33,10 @@ def convert(
     directory: Path,
     origin: Mapping[str, str],
     report: Callable[[Progress], None],
+    choices: Path | None = None,
 ) -> Manifest:
-    """Writes the artifact's files into `directory`, which exists and is empty.
+    """Writes the artifact's files into `directory`, which exists and is empty. `choices`: where tuning keeps
+    what it chose for the next model; nowhere if None.
 
     Raises ConversionError where the model cannot be converted, or the artifact does not compute what the
     ONNX reference does.
@@ -45,15 +50,19 @@ def convert(
     if len(inputs) < len(source.graph.input):
         left_out = [value.name for value in source.graph.input if value.name not in inputs]
         raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
-    kernels = KernelSet(targets.resolve(request), request.precision)
+    target = targets.resolve(request)
     graphs: dict[int, Graph] = {}
-    with WeightSpool(directory) as spool:
+    with WeightSpool(directory) as spool, Compiler(target) as compiler:
+        tuner = _tuner(request, target, choices)
+        kernels = KernelSet(target, request.precision, compiler if request.target == "cpu" else None, tuner)
         lowering = _Lowering(source, request, inputs, outputs, kernels, spool)
         for size in sorted(request.batch_sizes):
             progress.begin(f"lowering batch size {size}")
             graphs[size] = lowering.graph(size)
         index_limits = lowering.index_limits
         del source, lowering
+        if tuner is not None:
+            tuner.save()
         progress.begin("compiling")
         launches = kernels.compile(directory)
         progress.begin("packing weights")
@@ -119,6 +128,15 @@ class _Lowering:
                     "inside the model is fixed, set max_batch_size to 1 or 0"
                 ) from error
             raise
+
+
+def _tuner(request: ConversionRequest, target: Any, choices: Path | None) -> Tuner | None:
+    """Timing on this machine says nothing about another kind."""
+    if request.tune == "off":
+        return None
+    if request.target != "cpu" or request.arch:
+        raise ConversionError("tuning times kernels here: it is for this machine's CPU, named by no --arch")
+    return Tuner(target, choices)
 
 
 def _order(kind: str, wanted: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

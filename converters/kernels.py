@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tvm
 import tvm_ffi
 from tvm import tirx
 
 from clockwork_triton.artifact.manifest import Launch
 from converters import device_code
+from converters.compiler import Compiler
 from converters.graph import Value
-from converters.request import ConversionError
+from converters.schedules.cpu.tuning import Tuner
 from converters.scratch import STACK_BYTES, lift_scratch
+
+# Kernels that are compiled together: enough that a part costs little beside them, few enough to share out.
+PART = 16
 
 
 @dataclass
@@ -27,9 +28,14 @@ class KernelSet:
     target: Any
     precision: str = "tf32"
     """Of products on a GPU."""
+    compiler: Compiler | None = None
+    """For a CPU: where kernels go as they come. A GPU's are compiled together."""
+    tuner: Tuner | None = None
+    """For a CPU: chooses tiles by timing them, which nothing should be compiled beside."""
     functions: dict[str, tirx.PrimFunc] = field(default_factory=dict)
     scratch: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     _names: dict[Any, str] = field(default_factory=dict)
+    _waiting: list[str] = field(default_factory=list)
 
     def add(self, func: tirx.PrimFunc, hint: str) -> str:
         """The kernel's name, made from `hint` if it is new. Its private memory: `scratch[name]`."""
@@ -41,6 +47,9 @@ class KernelSet:
             smallest = 0 if self.target.kind.name == "cuda" else STACK_BYTES
             lifted, self.scratch[name] = lift_scratch(func, smallest)
             self.functions[name] = lifted.with_attr("global_symbol", name)
+            self._waiting.append(name)
+            if len(self._waiting) == PART and self.tuner is None:
+                self._hand_over(PART)
         return name
 
     def _fresh(self, hint: str) -> str:
@@ -53,30 +62,18 @@ class KernelSet:
 
     def compile(self, directory: Path) -> Mapping[str, tuple[Launch, ...]]:
         """Writes the code into `directory`; for a GPU, how each kernel is launched."""
-        if self.target.kind.name != "cuda":
-            self._compile_library(directory / "kernels.so")
+        if self.compiler is not None:
+            self._hand_over(len(self._waiting) // 2)
+            self._hand_over(len(self._waiting))
+            self.compiler.link(directory / "kernels.so")
             return {}
         code = device_code.build(self.functions, self.target)
         (directory / "kernels.cubin").write_bytes(code.cubin)
         (directory / "kernels.cu").write_text(code.source)
         return code.launches
 
-    def _compile_library(self, library: Path) -> None:
-        """No system compiler is needed, and nothing to link against at run time."""
-        module = tvm.IRModule({tvm.ir.GlobalVar(name): func for name, func in self.functions.items()})
-        try:
-            compiled = tvm.compile(module, target=self.target)
-        except Exception as error:  # whatever code generation stumbles upon
-            raise ConversionError(f"TVM cannot compile the model: {error}") from error
-        compiled.export_library(str(library), fcompile=_link)
-
-
-def _link(output: str, objects: list[str], options: object = None, **_: object) -> None:
-    """`fcompile` of TVM's export: ld.lld from the ziglang wheel."""
-    command = [sys.executable, "-m", "ziglang", "ld.lld", "-shared", "-o", output, *objects]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ConversionError(f"the linker failed: {done.stderr.strip()[-500:]}")
-
-
-_link.object_format = "o"  # type: ignore[attr-defined]
+    def _hand_over(self, count: int) -> None:
+        """The first `count` kernels that wait go to the compiler."""
+        if self.compiler is not None and count:
+            some, self._waiting = self._waiting[:count], self._waiting[count:]
+            self.compiler.submit({name: self.functions[name] for name in some})

@@ -41,6 +41,11 @@ def key_of(origin: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
 
 
+def choices_key(origin: dict[str, str]) -> str:
+    """What the choices of tuning depend on, whatever the model."""
+    return key_of({name: origin[name] for name in ("target", "converters", "tvm")})
+
+
 @cache
 def converters_hash() -> str:
     """SHA-256 of this package's sources, device code included: a changed converter makes new artifacts."""

@@ -23,7 +23,8 @@ def lower(module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> Gra
     (a TVM tensor to a digest). The graph's calls name the kernels."""
     try:
         with kernels.target:
-            module = schedules.pipeline(kernels.target, kernels.precision)(module)
+            tuned = kernels.tuner.lower if kernels.tuner is not None else None
+            module = schedules.pipeline(kernels.target, kernels.precision, tuned)(module)
     except Exception as error:  # whatever a pass of TVM stumbles upon
         raise ConversionError(f"TVM cannot compile the model: {error}") from error
     graph = _Walk(module, kernels, store).graph()

@@ -21,7 +21,8 @@ import tritonclient.http as httpclient
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
-from clockwork_triton.server import OPEN_FILES
+from clockwork_triton.flags import parse_serve
+from clockwork_triton.server import OPEN_FILES, worker_options
 
 
 def write_model(repository: Path, name: str, factor: float) -> None:
@@ -230,3 +231,15 @@ def test_polling_picks_up_replaces_and_retires_without_dropping_a_request(
     assert set(np.round(answers, 3)) <= {3.0, 5.0}
     assert answers == sorted(answers)
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("cores", "given"), [(4, (1, 2)), (3, (1, 2)), (2, ())])
+def test_threads_have_cores_of_their_own_or_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, given: tuple[int, ...]
+) -> None:
+    options, _ = parse_serve(
+        [f"--model-repository={tmp_path}", "--device=cpu:0", "--threads=2"], ["adaptive"]
+    )
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    (worker,) = worker_options(options)
+    assert (worker.cores, worker.threads) == (given, 2)

@@ -20,6 +20,8 @@ class WorkerOptions:
     cores: tuple[int, ...] = ()
     arena_fds: tuple[int, ...] = ()
     busy_poll_us: int = 0
+    threads: int = 1
+    """That share a kernel, on a CPU."""
 
 
 @dataclass(frozen=True)

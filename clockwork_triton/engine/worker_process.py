@@ -78,6 +78,8 @@ class WorkerProcess:
         command += ["--channel-fd", str(channel_fd), "--io-fd", str(self.region.fd)]
         if options.busy_poll_us:
             command += ["--busy-poll-us", str(options.busy_poll_us)]
+        if options.threads > 1:
+            command += ["--threads", str(options.threads)]
         if options.arena_fds:
             command += ["--arena-fds", ",".join(map(str, options.arena_fds))]
         if options.cores:

@@ -31,6 +31,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--cores", default="", help="cores to run on, with commas between them; default: any")
     parser.add_argument("--busy-poll-us", type=int, default=0, help="how long it looks before it sleeps")
+    parser.add_argument("--threads", type=int, default=1, help="threads that share a kernel of a CPU")
     parser.add_argument("--spin-us", type=int, default=80, help="precision of windows against a core's time")
     return parser.parse_args(argv)
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         format=f"worker {arguments.worker_id}: %(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    prepare_environment()
+    prepare_environment(arguments.threads)
     prepare_process(int(core) for core in arguments.cores.split(",") if core)
 
     from clockwork_triton.artifact.pages import device_page_bytes
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         slot_bytes=arguments.slot_bytes,
         io_fd=arguments.io_fd,
         arena_fds=tuple(int(fd) for fd in arguments.arena_fds.split(",") if fd),
+        threads=arguments.threads,
     )
     try:
         device = open_device(arguments.device, options)

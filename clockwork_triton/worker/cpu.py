@@ -42,7 +42,7 @@ class _Model:
 
 
 class CpuDevice:
-    """See Device. Kernels run on the calling thread alone."""
+    """See Device. Kernels run on the calling thread, and the further ones that they were compiled for."""
 
     overlaps = False
     lost = False
@@ -52,7 +52,7 @@ class CpuDevice:
         assert options.slot_bytes % mmap.PAGESIZE == 0
         assert options.page_bytes % mmap.PAGESIZE == 0
         load_runtime()
-        self.kind = cpu_kind()
+        self.kind = cpu_kind(options.threads)
         self._features = host_features()
         self.page_bytes = options.page_bytes
         self.pages = options.memory_bytes // options.page_bytes

@@ -30,6 +30,8 @@ class DeviceOptions:
     slot_bytes: int
     io_fd: int
     arena_fds: tuple[int, ...] = ()
+    threads: int = 1
+    """That share a kernel, on a CPU."""
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,16 @@ from collections.abc import Iterable
 _PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
 
-# Kernels run on the executor's thread; a pool of any library's would only get in its way.
-_ENVIRONMENT = {"TVM_USE_RUNTIME_LIB": "1", "TVM_NUM_THREADS": "1"} | dict.fromkeys(
+# Kernels run on the executor's thread and those it shares them with, on the cores of this process; any
+# other pool of a library's would only get in their way.
+_ENVIRONMENT = {"TVM_USE_RUNTIME_LIB": "1", "TVM_BIND_THREADS": "0"} | dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
 
 
-def prepare_environment() -> None:
-    """To be called before TVM or numpy is imported."""
-    os.environ.update(_ENVIRONMENT)
+def prepare_environment(threads: int = 1) -> None:
+    """To be called before TVM or numpy is imported. `threads`: how many share a kernel at most."""
+    os.environ.update(_ENVIRONMENT, TVM_NUM_THREADS=str(threads))
 
 
 def tie_to_parent() -> None:

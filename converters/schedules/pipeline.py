@@ -27,14 +27,15 @@ Lay = Callable[[Network], Network]
 """Chooses the layouts of a simplified network's tensors, and the algorithms of its operations."""
 
 
-def cpu_passes(target: tvm.target.Target) -> list[Any]:
-    """Kernels from the templates in `cpu` where they know the operator, from TVM elsewhere."""
+def cpu_passes(target: tvm.target.Target, lower: Lower | None = None) -> list[Any]:
+    """Kernels from the templates in `cpu` where they know the operator, from TVM elsewhere. `lower`: how the
+    templates are used, if another way than the plain one."""
     machine = Machine.of(target)
     return [
         _templates(
             lambda network: join_in_place(cpu_layout.assign_layouts(network, machine)),
             cpu_lowering.is_anchor,
-            lambda op, inputs, outputs: cpu_lowering.lower(op, inputs, outputs, machine),
+            lower or (lambda op, inputs, outputs: cpu_lowering.lower(op, inputs, outputs, machine)),
             [*_library(target), schedule_the_rest],
         )
     ]

@@ -6,7 +6,6 @@ Data and output: [C/v, N, *spatial, v].
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from converters.schedules.cpu.kernel import Buffer, Expr, Kernel, Sink, splat
 from converters.schedules.cpu.shuffles import gathered, shuffle
@@ -24,8 +23,7 @@ def emit_shuffle(
             channel = min(block * lanes + lane, channels - 1)
             source = channel % groups * per_group + channel // groups
             wanted.setdefault(source // lanes, [-1] * lanes)[lane] = source % lanes
-        with kernel.loop(batch, name="n") as image, ExitStack() as loops:
-            pixel = [loops.enter_context(kernel.loop(extent, name="p")) for extent in spatial]
+        with kernel.nest((batch, *spatial), "n" + "p" * len(spatial)) as (image, *pixel):
             sources = [
                 (kernel.bind(kernel.load(data, (number, image, *pixel, 0), lanes)), lanes_wanted)
                 for number, lanes_wanted in wanted.items()
@@ -40,8 +38,7 @@ def emit_average(
     blocks, batch, *spatial, lanes = shape
     reach = size // 2
     zero = splat(0.0, lanes)
-    with kernel.loop(batch, name="n") as image, ExitStack() as loops:
-        pixel = [loops.enter_context(kernel.loop(extent, name="p")) for extent in spatial]
+    with kernel.nest((batch, *spatial), "n" + "p" * len(spatial)) as (image, *pixel):
         vectors = [
             kernel.bind(
                 kernel.load(data, (block, image, *pixel, 0), lanes, min(lanes, channels - block * lanes))

@@ -130,18 +130,11 @@ class _Nest:
         panel = vectors * kernel.lanes * conv.in_channels * prod(window.kernel) * 4
         for cut in runs(conv.out_blocks, vectors):
             chunk = divisor(cut.count, kernel.machine.l2 // 2 // panel)
-            with ExitStack() as loops:
-                group = loops.enter_context(kernel.loop(conv.groups, name="g"))
-                far = loops.enter_context(kernel.loop(cut.count // chunk, name="ko"))
-                image = loops.enter_context(kernel.loop(conv.batch, name="n"))
-                outer = [loops.enter_context(kernel.loop(size, name="p")) for size in window.output[:-1]]
+            extents = (conv.groups, cut.count // chunk, conv.batch, *window.output[:-1])
+            with kernel.nest(extents, "gkn" + "p" * (len(extents) - 3)) as (group, far, image, *outer):
                 for run, interior in window.classify(runs(window.output[-1], rows)):
                     some = divisor(run.count, kernel.machine.l2 // 4 // self._pixel_bytes(run.size))
-                    with (
-                        kernel.loop(run.count // some, name="qo") as before,
-                        kernel.loop(chunk, name="ki") as near,
-                        kernel.loop(some, name="qi") as number,
-                    ):
+                    with kernel.nest((run.count // some, chunk, some), "qkq") as (before, near, number):
                         first = group * conv.out_blocks + cut.begin + (far * chunk + near) * cut.size
                         blocks = [first + j for j in range(cut.size)]
                         column = run.begin + (before * some + number) * run.size

@@ -35,10 +35,8 @@ def emit(kernel: Kernel, conv: Depthwise, operands: Operands, sink: Sink) -> Non
     """Writes the loops."""
     window = conv.window
     size = min(TILE, window.output[-1])
-    with ExitStack() as loops:
-        block = loops.enter_context(kernel.loop(conv.blocks, name="c"))
-        image = loops.enter_context(kernel.loop(conv.batch, name="n"))
-        outer = [loops.enter_context(kernel.loop(extent, name="p")) for extent in window.output[:-1]]
+    extents = (conv.blocks, conv.batch, *window.output[:-1])
+    with kernel.nest(extents, "cn" + "p" * (len(extents) - 2)) as (block, image, *outer):
         for run, interior in window.classify(runs(window.output[-1], size)):
             with kernel.loop(run.count, name="q") as number:
                 column = run.begin + number * run.size

@@ -8,7 +8,7 @@ here and not by a heuristic.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 from tvm import s_tir, tirx
@@ -39,6 +39,10 @@ class Kernel:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.lanes = machine.lanes
+        self.thread: Expr = 0
+        """The number of the thread that runs what is written now."""
+        self.is_shared = False
+        """Whether threads share a loop around what is written now."""
         self._parameters: list[Buffer] = []
         self._blocks: list[list[Any]] = [[]]
 
@@ -70,6 +74,46 @@ class Kernel:
         body = _sequence(self._blocks.pop())
         if not (isinstance(extent, int) and extent == 0):
             self.emit(tirx.For(variable, begin, extent, tirx.ForKind.SERIAL, body))
+
+    @contextmanager
+    def nest(self, extents: Sequence[int], names: str, *, well: bool = False) -> Iterator[list[Expr]]:
+        """Loops within each other, whose iterations write apart and may run in any order.
+
+        `names`: a letter each. The machine's threads share out the outermost loop that divides well among
+        them, or unless `well` is asked for the one that divides best, each a run of iterations that is always
+        the same; but not if they share one around it already.
+        """
+        chosen = self._divided(extents, well)
+        with ExitStack() as loops:
+            yield [
+                loops.enter_context(
+                    self._shared(extent, name) if axis == chosen else self.loop(extent, name=name)
+                )
+                for axis, (extent, name) in enumerate(zip(extents, names, strict=True))
+            ]
+
+    def _divided(self, extents: Sequence[int], well: bool) -> int | None:
+        if self.machine.threads == 1 or self.is_shared or max(extents, default=1) == 1:
+            return None
+        good = [axis for axis, extent in enumerate(extents) if self.machine.divides_well(extent)]
+        if good or well:
+            return good[0] if good else None
+        return max(range(len(extents)), key=lambda axis: self.machine.balance(extents[axis]))
+
+    @contextmanager
+    def _shared(self, extent: int, name: str) -> Iterator[Expr]:
+        size = -(-extent // self.machine.threads)
+        threads = -(-extent // size)
+        thread, variable = tirx.Var("thread", "int32"), tirx.Var(name, "int32")
+        self._blocks.append([])
+        self.thread, self.is_shared = thread, True
+        # TVM loses where a loop begins that neither begins at a constant nor has a constant length.
+        begin = thread * size
+        yield begin + variable
+        self.thread, self.is_shared = 0, False
+        count = size if threads * size == extent else tirx.min(size, extent - begin)
+        part = tirx.For(variable, 0, count, tirx.ForKind.SERIAL, _sequence(self._blocks.pop()))
+        self.emit(tirx.For(thread, 0, threads, tirx.ForKind.PARALLEL, part))
 
     @contextmanager
     def when(self, condition: Expr) -> Iterator[None]:

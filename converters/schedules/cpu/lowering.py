@@ -35,6 +35,9 @@ from converters.schedules.network.layout import Block, BlockedAverage, BlockedSh
 from converters.schedules.network.program import Fused
 from converters.schedules.network.writer import Lowered
 
+# Elements of all operands from which on a kernel takes longer than it takes to wake other threads for it.
+WORTH_SHARING = 1 << 15
+
 VIEWS = (ops.Transpose, ops.Broadcast, ops.Slice, ops.Concat, Block, Unblock)
 ANCHORS = (
     *VIEWS,
@@ -58,6 +61,8 @@ def is_anchor(op: object) -> bool:
 
 def lower(op: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor], machine: Machine) -> Lowered:
     """The kernel of a fused operation, or of one that fuses with nothing."""
+    if sum(tensor.size for tensor in (*inputs, *outputs)) < WORTH_SHARING:
+        machine = replace(machine, threads=1)
     kernel = Kernel(machine)
     sources = [kernel.parameter(tensor.shape, tensor.dtype, "in") for tensor in inputs]
     targets = [kernel.parameter(tensor.shape, tensor.dtype, "out") for tensor in outputs]

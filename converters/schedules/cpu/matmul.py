@@ -11,7 +11,6 @@ is enough to do with them: rows whose distance is a multiple of a cache way woul
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from converters.schedules.cpu.elements import Operand
@@ -41,15 +40,31 @@ class Product:
         fitting = machine.l2 // 2 // (4 * self.depth)
         return even_size(self.rows[-1], max(fitting, machine.registers))
 
+    def shares_matrices(self, machine: Machine) -> bool:
+        """Whether threads have matrices of their own."""
+        return machine.threads > 1 and max(self.rows[:-1], default=1) > 1
+
+    def shares_copies(self, machine: Machine) -> bool:
+        """Whether threads have copied rows of their own, be they of one matrix or of several."""
+        copied = self.copied_rows(machine)
+        return self.shares_matrices(machine) or bool(copied and machine.divides_well(self.rows[-1] // copied))
+
+    def copied_size(self, machine: Machine) -> int:
+        """Floats of the rows copied at a time."""
+        return machine.blocks(self.depth) * self.copied_rows(machine) * machine.lanes
+
+    def packed_size(self, machine: Machine) -> int:
+        """Floats of a right matrix packed here."""
+        return 0 if self.packed else machine.blocks(self.columns) * self.depth * machine.lanes
+
 
 def scratch_sizes(product: Product, machine: Machine) -> tuple[int, ...]:
     """Floats of working memory that `emit` wants, a buffer each."""
-    sizes = []
-    if copied := product.copied_rows(machine):
-        sizes.append(machine.blocks(product.depth) * copied * machine.lanes)
-    if not product.packed:
-        sizes.append(machine.blocks(product.columns) * product.depth * machine.lanes)
-    return tuple(sizes)
+    sizes = [
+        product.copied_size(machine) * (machine.threads if product.shares_copies(machine) else 1),
+        product.packed_size(machine) * (machine.threads if product.shares_matrices(machine) else 1),
+    ]
+    return tuple(size for size in sizes if size)
 
 
 def emit(
@@ -58,36 +73,40 @@ def emit(
     """`left` has strides over (*rows, K), `right`, unless packed, over (*rows, K, N), 0 on the last row
     axis; the sink takes (*rows, N)."""
     spare = list(scratch)
-    copied_rows = product.copied_rows(kernel.machine)
-    with ExitStack() as loops:
-        outer = [loops.enter_context(kernel.loop(extent, name="b")) for extent in product.rows[:-1]]
-        copied = spare.pop(0) if copied_rows else None
-        packed = right.buffer
+    machine = kernel.machine
+    copied_rows = product.copied_rows(machine)
+    copied_buffer = spare.pop(0) if copied_rows else None
+    packed_buffer = right.buffer if product.packed else spare.pop(0)
+    apart = product.shares_matrices(machine)
+    with kernel.nest(product.rows[:-1], "b" * len(product.rows[:-1])) as outer:
+        packed = Operand(packed_buffer, (), kernel.thread * product.packed_size(machine) if apart else 0)
         if not product.packed:
-            packed = spare.pop(0)
             _pack_right(kernel, product, right, outer, packed)
         for run in runs(product.rows[-1], copied_rows or product.rows[-1]):
-            with kernel.loop(run.count, name="mo") as number:
+            with kernel.nest((run.count,), "m", well=True) as (number,):
                 begin = run.begin + number * run.size
-                if copied is not None:
+                copied = None
+                if copied_buffer is not None:
+                    own = kernel.thread * product.copied_size(machine) if kernel.is_shared else 0
+                    copied = Operand(copied_buffer, (), own)
                     _copy_left(kernel, product, left, (outer, begin, run.size), copied)
                 _Rows(kernel, product, outer, begin, run.size, left, copied, packed, sink).emit()
 
 
 def _copy_left(
-    kernel: Kernel, product: Product, left: Operand, where: tuple[list[Expr], Expr, int], copied: Buffer
+    kernel: Kernel, product: Product, left: Operand, where: tuple[list[Expr], Expr, int], copied: Operand
 ) -> None:
     outer, begin, rows = where
     lanes = kernel.lanes
     for run in runs(product.depth, lanes):
-        with kernel.loop(rows, name="m") as row, kernel.loop(run.count, name="k") as number:
+        with kernel.nest((rows, run.count), "mk") as (row, number):
             depth = run.begin + number * lanes
             value = left.load(kernel, (*outer, begin + row, depth), lanes, run.size)
-            place = ((run.begin // lanes + number) * rows + row) * lanes
-            kernel.store(copied, (place,), value)
+            place = copied.begin + ((run.begin // lanes + number) * rows + row) * lanes
+            kernel.store(copied.buffer, (place,), value)
 
 
-def _pack_right(kernel: Kernel, product: Product, right: Operand, outer: list[Expr], packed: Buffer) -> None:
+def _pack_right(kernel: Kernel, product: Product, right: Operand, outer: list[Expr], packed: Operand) -> None:
     """As [N/v, K, v]. A matrix that is stored by columns is turned in registers on the way."""
     lanes = kernel.lanes
     begin = right.begin
@@ -98,7 +117,8 @@ def _pack_right(kernel: Kernel, product: Product, right: Operand, outer: list[Ex
         shape = (run.count, product.depth, run.size)
         first = run.begin * across
         source = Operand(right.buffer, (lanes * across, down, across), begin + first)
-        target = Operand(packed, (product.depth * lanes, lanes, 1), run.begin * product.depth)
+        place = packed.begin + run.begin * product.depth
+        target = Operand(packed.buffer, (product.depth * lanes, lanes, 1), place)
         emit_view(kernel, shape, source, _Into(kernel, target))
 
 
@@ -126,8 +146,9 @@ class _Rows:
     begin: Expr
     size: int
     left: Operand
-    copied: Buffer | None
-    packed: Buffer
+    copied: Operand | None
+    """Without strides: where the copied rows are. Likewise `packed`."""
+    packed: Operand
     sink: Sink
 
     def emit(self) -> None:
@@ -149,12 +170,14 @@ class _Rows:
 
     def _vector(self, number: Expr, k: Expr) -> Expr:
         lanes = self.kernel.lanes
-        if len(self.packed.shape) == 1:
-            return self.kernel.load(self.packed, ((number * self.product.depth + k) * lanes,), lanes)
-        return self.kernel.load(self.packed, (number, k, 0), lanes)
+        if self.product.packed:
+            return self.kernel.load(self.packed.buffer, (number, k, 0), lanes)
+        place = self.packed.begin + (number * self.product.depth + k) * lanes
+        return self.kernel.load(self.packed.buffer, (place,), lanes)
 
     def _element(self, row: Expr, block: Expr, c: Expr) -> Expr:
         lanes = self.kernel.lanes
         if self.copied is not None:
-            return self.kernel.load(self.copied, ((block * self.size + row) * lanes + c,))
+            place = self.copied.begin + (block * self.size + row) * lanes + c
+            return self.kernel.load(self.copied.buffer, (place,))
         return self.left.load(self.kernel, (*self.outer, self.begin + row, block * lanes + c), 1)

@@ -26,10 +26,9 @@ def emit_view(kernel: Kernel, shape: Shape, source: Operand, sink: Sink) -> None
 
 def _copy(kernel: Kernel, shape: Shape, source: Operand, sink: Sink) -> None:
     lanes = kernel.lanes
-    with ExitStack() as loops:
-        outer = [loops.enter_context(kernel.loop(extent, name="i")) for extent in shape[:-1]]
+    with kernel.nest(shape[:-1], "i" * len(shape[:-1]), well=True) as outer:
         for run in runs(shape[-1], lanes):
-            with kernel.loop(run.count, name="v") as number:
+            with kernel.nest((run.count,), "v") as (number,):
                 index = (*outer, run.begin + number * lanes)
                 sink(source.load(kernel, index, lanes, run.size), index, run.size)
 
@@ -40,17 +39,14 @@ def _swap(kernel: Kernel, shape: Shape, near: int, source: Operand, sink: Sink) 
     strides = list(source.strides)
     strides[near], strides[-1] = strides[-1], strides[near]
     turned = Operand(source.buffer, tuple(strides), source.begin)
-    with ExitStack() as loops:
+    others = [axis for axis in range(len(shape) - 1) if axis != near]
+    with kernel.nest([shape[axis] for axis in others], "i" * len(others), well=True) as positions:
         index: list[Expr] = [0] * len(shape)
-        for axis in range(len(shape) - 1):
-            if axis != near:
-                index[axis] = loops.enter_context(kernel.loop(shape[axis], name="i"))
+        for axis, position in zip(others, positions, strict=True):
+            index[axis] = position
         for across in runs(shape[-1], lanes):
             for along in runs(shape[near], lanes):
-                with (
-                    kernel.loop(across.count, name="r") as r,
-                    kernel.loop(along.count, name="s") as s,
-                ):
+                with kernel.nest((across.count, along.count), "rs") as (r, s):
                     row, column = across.begin + r * lanes, along.begin + s * lanes
                     vectors = []
                     for i in range(lanes):

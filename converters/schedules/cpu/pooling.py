@@ -34,10 +34,8 @@ class Pooling:
 def emit(kernel: Kernel, pool: Pooling, data: Buffer, sink: Sink) -> None:
     window = pool.window
     size = min(TILE, window.output[-1])
-    with ExitStack() as loops:
-        block = loops.enter_context(kernel.loop(pool.blocks, name="c"))
-        image = loops.enter_context(kernel.loop(pool.batch, name="n"))
-        outer = [loops.enter_context(kernel.loop(extent, name="p")) for extent in window.output[:-1]]
+    extents = (pool.blocks, pool.batch, *window.output[:-1])
+    with kernel.nest(extents, "cn" + "p" * (len(extents) - 2)) as (block, image, *outer):
         for run, interior in window.classify(runs(window.output[-1], size)):
             with kernel.loop(run.count, name="q") as number:
                 column = run.begin + number * run.size

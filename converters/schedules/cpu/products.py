@@ -24,10 +24,10 @@ def emit_tiles(
         return
     tile_rows, tile_vectors = best_tile(kernel.machine, rows, vectors)
     for cut in runs(vectors, tile_vectors):
-        with kernel.loop(cut.count, name="n") as number:
+        with kernel.nest((cut.count,), "n", well=rows > tile_rows) as (number,):
             columns = [cut.begin + number * cut.size + j for j in range(cut.size)]
             for run in runs(rows, tile_rows):
-                with kernel.loop(run.count, name="m") as tile:
+                with kernel.nest((run.count,), "m") as (tile,):
                     first = run.begin + tile * run.size
                     emit_tile(
                         kernel, [first + i for i in range(run.size)], columns, depth, element, vector, take

@@ -32,9 +32,7 @@ def emit(
     blocks, batch, *spatial, _ = shape
     lanes = kernel.lanes
     remaining = iter(tables)
-    with ExitStack() as loops:
-        block = loops.enter_context(kernel.loop(blocks, name="c"))
-        image = loops.enter_context(kernel.loop(batch, name="n"))
+    with kernel.nest((blocks, batch), "cn") as (block, image), ExitStack() as loops:
         pixel: list[Expr] = []
         taps: list[list[tuple[Expr, Expr]]] = []
         for extent, (count, weighted) in zip(spatial, axes, strict=True):

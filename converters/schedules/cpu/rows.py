@@ -8,8 +8,8 @@ need not wait for another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from tvm import tirx
@@ -137,16 +137,18 @@ class _Nest:
         self.along = last in self.inner
         """Whether the lanes are neighbours in a row."""
         outer = [axis for axis in range(last + 1) if axis not in self.inner]
-        with ExitStack() as loops:
+        looped = outer if self.along else outer[:-1]
+        extents = [self.extents[axis] for axis in looped]
+        with self.kernel.nest(extents, "o" * len(extents), well=not self.along) as positions:
             index: list[Expr] = [0] * (last + 1)
-            for axis in outer if self.along else outer[:-1]:
-                index[axis] = loops.enter_context(self.kernel.loop(self.extents[axis], name="o"))
+            for axis, position in zip(looped, positions, strict=True):
+                index[axis] = position
             if self.along:
                 self._row(_Place(tuple(index), 1, None))
                 return
             lanes = self.kernel.lanes
             for run in runs(self.extents[last], lanes):
-                with self.kernel.loop(run.count, name="v") as number:
+                with self.kernel.nest((run.count,), "v") as (number,):
                     index[last] = run.begin + number * lanes
                     self._row(_Place(tuple(index), lanes, run.size))
 
@@ -242,13 +244,23 @@ class _Nest:
             step = self.kernel.lanes if self.along else 1
             vectors, rest = divmod(self.extents[axis], step)
             for run in runs(vectors, min(unroll, vectors)) if vectors else ():
-                with self.kernel.loop(run.count, name="r") as number:
+                with self._elements(run.count) as number:
                     for slot in range(run.size):
                         index[axis] = (run.begin + number * run.size + slot) * step
                         visit(_Place(tuple(index), self.kernel.lanes, row.count, slot))
             if rest:
                 index[axis] = vectors * step
                 visit(_Place(tuple(index), self.kernel.lanes, rest))
+
+    @contextmanager
+    def _elements(self, count: int) -> Iterator[Expr]:
+        """A loop over elements of a row, which threads cannot share if they are summed."""
+        if any(self.reduced):
+            with self.kernel.loop(count, name="r") as number:
+                yield number
+        else:
+            with self.kernel.nest((count,), "r") as (number,):
+                yield number
 
     def _value(self, number: int, place: _Place, known: dict[int, Expr], level: int) -> Expr:
         """A value at a place, in the pass after `level` reductions."""

@@ -56,7 +56,10 @@ def fits(machine: Machine, rows: int, vectors: int) -> bool:
 
 
 def best_tile(machine: Machine, rows: int, vectors: int) -> tuple[int, int]:
-    """The tile (rows, vectors) that covers `rows` x `vectors` at the least cost; wide ones win ties."""
+    """The tile (rows, vectors) that covers `rows` x `vectors` at the least cost; wide ones win ties.
+
+    Where the machine asks for another one than the best, there may be fewer.
+    """
     choices = []
     for tile_vectors in range(1, min(vectors, MAX_VECTORS) + 1):
         for tile_rows in range(1, rows + 1):
@@ -68,5 +71,6 @@ def best_tile(machine: Machine, rows: int, vectors: int) -> tuple[int, int]:
                 for v in runs(vectors, tile_vectors)
             )
             choices.append((total, -tile_vectors * tile_rows, -tile_vectors, tile_rows))
-    _, _, negative, tile_rows = min(choices)
+    choices.sort()
+    _, _, negative, tile_rows = choices[min(machine.tile, len(choices) - 1)]
     return tile_rows, -negative

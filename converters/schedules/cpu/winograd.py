@@ -13,6 +13,7 @@ pair, and interpolated.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tvm import tirx
@@ -57,12 +58,23 @@ class Winograd:
         down, across = self.squares
         return even_size(self.batch * down * across, min(max(fitting, FEWEST), MOST))
 
+    def parts(self, machine: Machine) -> int:
+        """How many times so many squares."""
+        down, across = self.squares
+        return -(-self.batch * down * across // self.at_a_time(machine))
+
+    def has_parts_apart(self, machine: Machine) -> bool:
+        """Whether threads have parts of their own, in memory of their own. Where there are too few, they
+        share each part's loops."""
+        return 1 < machine.threads <= self.parts(machine)
+
     def scratch_sizes(self, machine: Machine) -> tuple[int, int]:
         """Floats for the input and for the output at all points."""
         squares = self.at_a_time(machine)
+        copies = machine.threads if self.has_parts_apart(machine) else 1
         inputs = _stride(machine.blocks(self.channels), squares, machine.lanes)
         outputs = _stride(self.out_blocks, squares, machine.lanes)
-        return self.points * inputs, self.points * outputs
+        return copies * self.points * inputs, copies * self.points * outputs
 
 
 def _stride(blocks: int, squares: int, lanes: int) -> int:
@@ -71,7 +83,8 @@ def _stride(blocks: int, squares: int, lanes: int) -> int:
 
 
 def emit(kernel: Kernel, conv: Winograd, operands: Operands, scratch: Sequence[Buffer], sink: Sink) -> None:
-    _Nest(kernel, conv, operands, scratch[0], scratch[1], sink).emit()
+    apart = conv.has_parts_apart(kernel.machine)
+    _Nest(kernel, conv, operands, scratch[0], scratch[1], sink, apart).emit()
 
 
 @dataclass(frozen=True)
@@ -82,19 +95,25 @@ class _Nest:
     evaluated: Buffer
     multiplied: Buffer
     sink: Sink
+    apart: bool
 
     def emit(self) -> None:
         conv, kernel = self.conv, self.kernel
         down, across = conv.squares
         total = conv.batch * down * across
         some = conv.at_a_time(kernel.machine)
-        with kernel.loop(-(-total // some), name="t") as part:
+        parts = conv.parts(kernel.machine)
+        with ExitStack() as loops:
+            if self.apart:
+                (part,) = loops.enter_context(kernel.nest((parts,), "t"))
+            else:
+                part = loops.enter_context(kernel.loop(parts, name="t"))
             # The last part may reach back into the one before it, and then computes some squares again.
             first = kernel.bind(minimum(part * some, total - some))
-            with kernel.loop(some, name="t") as number:
+            with kernel.nest((some,), "t") as (number,):
                 self._evaluate(number, *self._square(first + number))
             self._multiply(some)
-            with kernel.loop(some, name="t") as number:
+            with kernel.nest((some,), "t") as (number,):
                 self._interpolate(number, *self._square(first + number))
 
     def _square(self, number: Expr) -> tuple[Expr, Expr, Expr]:
@@ -113,7 +132,8 @@ class _Nest:
         stride = _stride(
             blocks if buffer is self.evaluated else self.conv.out_blocks, some, self.kernel.lanes
         )
-        return (point * stride + (block * some + square) * self.kernel.lanes,)
+        begin = self.kernel.thread * (self.conv.points * stride) if self.apart else 0
+        return (begin + point * stride + (block * some + square) * self.kernel.lanes,)
 
     def _evaluate(self, number: Expr, image: Expr, row: Expr, column: Expr) -> None:
         conv, kernel = self.conv, self.kernel
@@ -156,7 +176,7 @@ class _Nest:
 
     def _multiply(self, some: int) -> None:
         conv, kernel, lanes = self.conv, self.kernel, self.kernel.lanes
-        with kernel.loop(conv.points, name="x") as point:
+        with kernel.nest((conv.points,), "x") as (point,):
 
             def element(square: Expr, block: Expr, c: Expr) -> Expr:
                 (place,) = self._at(self.evaluated, point, block, square)

@@ -1,0 +1,1 @@
+"""How fast compiled models are beside ONNX Runtime on one core, and what compiling them takes."""

@@ -1,0 +1,1 @@
+"""Which ONNX operators can be converted: the node tests of the `onnx` package, tried one by one."""
