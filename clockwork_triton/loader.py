@@ -17,16 +17,13 @@ from clockwork_triton.artifact.manifest import MODEL_FILENAME
 from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.specs import Estimate
-from clockwork_triton.datatypes import itemsize
 from clockwork_triton.devices import gpu_of, place, placed_request, precision
 from clockwork_triton.engine import calibration
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
-from clockwork_triton.inference import InferenceAnswer, InferenceCall
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
 from clockwork_triton.repository.model import MemoryUse
-from clockwork_triton.repository.sequence import ControlTensor
-from clockwork_triton.repository.warmup import WarmupSample
+from clockwork_triton.warmup import warm_up
 from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
 from converters.request import ConversionError, ConversionRequest, Progress
@@ -80,8 +77,7 @@ class ArtifactLoader:
         model_id = await self._engine.register_model(source.name, artifact, workers)
         try:
             loaded = await self._schedule(model_id, artifact, workers)
-            for sample in source.warmup:
-                await self._warm_up(source, sample, loaded)
+            await warm_up(self._engine, source, loaded)
         except BaseException:
             await self._engine.retire_model(model_id)
             raise
@@ -113,27 +109,6 @@ class ArtifactLoader:
             manifest.reason,
             _memory(manifest, artifact, [self._devices[number] for number in sorted(workers)]),
         )
-
-    async def _warm_up(self, source: ModelSource, sample: WarmupSample, loaded: LoadedModel) -> None:
-        """Has the version answer a sample as often as it says. ServerError if it does not."""
-        for _ in range(sample.count):
-            answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-            def done(
-                outcome: InferenceAnswer | ServerError, answered: asyncio.Future[None] = answered
-            ) -> None:
-                if isinstance(outcome, ServerError):
-                    answered.set_exception(outcome)
-                else:
-                    answered.set_result(None)
-
-            self._engine.submit(warmup_call(source, sample, loaded), done)
-            try:
-                await answered
-            except ServerError as error:
-                raise ServerError(
-                    error.code, f"failed to run warmup sample '{sample.name}': {error.message}"
-                ) from error
 
     async def retire(self, model_id: int) -> None:
         await self._engine.retire_model(model_id)
@@ -181,35 +156,6 @@ def _memory(manifest: Manifest, artifact: Path, devices: Sequence[str]) -> tuple
         size = manifest.pages * manifest.page_bytes
         uses.append(MemoryUse("CPU", number, size) if gpu is None else MemoryUse("GPU", gpu, size))
     return tuple(uses)
-
-
-def warmup_call(source: ModelSource, sample: WarmupSample, loaded: LoadedModel) -> InferenceCall:
-    """The call of a sample, without a deadline. What a sequence would add is as in its first request."""
-    rows = min(sample.rows, max(loaded.infer_ns))
-    batch = (rows,) if source.config.max_batch_size else ()
-    inputs = [sample.inputs[tensor.name] * rows for tensor in source.config.input]
-    shapes = []
-    for tensor, spec in zip(source.config.input, loaded.inputs, strict=False):
-        shapes.append((*batch, *(sample.shapes[tensor.name] if -1 in spec.shape else spec.shape)))
-    if source.sequence is not None:
-        extras = [control.values[1] or _first_id(control) for control in source.sequence.controls]
-        extras += [state.initial for state in source.sequence.states]
-        inputs += [extra * rows for extra in extras]
-        shapes += [(*batch, *source.sequence.shapes[name]) for name in source.sequence.inputs]
-    return InferenceCall(
-        loaded.model_id,
-        rows,
-        tuple(inputs),
-        time.monotonic_ns(),
-        None,
-        shapes=tuple(shapes) if loaded.reason else None,
-    )
-
-
-def _first_id(control: ControlTensor) -> bytes:
-    return (
-        b"\x01\0\0\0" + b"1" if control.dtype == "object" else (1).to_bytes(itemsize(control.dtype), "little")
-    )
 
 
 def _holds_texts(config: Any) -> bool:

@@ -28,7 +28,18 @@ ALLOWED: dict[str, set[str]] = {
     "doctor": LEAVES | {"worker", "doctor"},
     "converters": LEAVES | {"artifact", "converters"},
 }
-COMPOSERS = {"cli", "server", "front_end", "ports", "console", "reports", "loader", "devices", "commands"}
+COMPOSERS = {
+    "cli",
+    "server",
+    "front_end",
+    "ports",
+    "console",
+    "reports",
+    "loader",
+    "devices",
+    "commands",
+    "warmup",
+}
 COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}
 
 

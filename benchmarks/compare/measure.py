@@ -19,23 +19,26 @@ Sample = dict[str, Any]
 """What was measured and what came out, as it stands in the files of results."""
 
 
-QUIET, ATTEMPTS = 0.1, 2
+QUIET = 0.1
 
 
 class MeasurementError(RuntimeError):
     """A tool could not measure; the message holds the end of what it said."""
 
 
-def quietly(servers: Sequence[Running], work: Callable[[], Sample]) -> Sample:
+def metered(servers: Sequence[Running], work: Callable[[], Sample]) -> Sample:
     """What `work` measures, with the share of the machine that processes other than the servers and the
-    client took meanwhile in `others`. Done once more if that was much; the quieter one counts."""
-    found: list[Sample] = []
-    while not found or (found[-1]["others"] > QUIET and len(found) < ATTEMPTS):
-        others, before = machine.Others(), sum(server.cpu_s() for server in servers)
-        sample = work()
-        used = sum(server.cpu_s() for server in servers) - before
-        found.append(sample | {"others": others.share(used)})
-    return min(found, key=lambda sample: float(sample["others"]))
+    client took meanwhile in `others`."""
+    others, before = machine.Others(), sum(server.cpu_s() for server in servers)
+    sample = work()
+    used = sum(server.cpu_s() for server in servers) - before
+    return sample | {"others": others.share(used)}
+
+
+def quiet(samples: Sequence[Sample]) -> list[Sample]:
+    """Those of the same measurement that count: the ones that others left alone, or else the quietest."""
+    least = min(sample["others"] for sample in samples)
+    return [sample for sample in samples if sample["others"] <= max(QUIET, least)]
 
 
 def bench(server: Running, scratch: Path, *arguments: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.compare import pictures
-from benchmarks.compare.measure import Sample
+from benchmarks.compare.measure import Sample, quiet
+from benchmarks.compare.pictures import Medians
 from benchmarks.compare.scenarios import MANY, OURS, SCENARIOS, SLO_MS
 from benchmarks.serving.report import Report
 
@@ -20,9 +21,10 @@ Written by `scripts/compare`: it installs Triton 2.51 (the server binary of the 
 a model of its Python backend that calls ONNX Runtime, dynamic batching on), KServe's Python server (its gRPC
 side) and MLServer (without parallel workers) into environments of their own. All serve the same ONNX files,
 the others with ONNX Runtime and one thread an instance, and are driven in turn over gRPC by the real
-perf_analyzer and by `clockwork-triton bench`, round after round; figures are medians over the rounds. Servers
-and clients share the machine's two cores, so what counts is how servers compare within one table. CPU is that
-of all of a server's processes, a request.
+perf_analyzer and by `clockwork-triton bench`, round after round; figures are medians over those rounds in
+which other processes took at most a tenth of the machine's CPU time, or of the quietest where there is none.
+Servers and clients share the machine's two cores, so what counts is how servers compare within one table.
+CPU is that of all of a server's processes, a request.
 
 `{OURS}` uses its own gRPC transport (`--grpc-transport http2`) where nothing else is said.
 """
@@ -55,6 +57,7 @@ NOTES = {
     ],
 }
 BELOW = 1.0
+SHARED = "perf_analyzer, shared memory"
 
 
 def write(results: Path) -> None:
@@ -88,14 +91,14 @@ def section(name: str, document: Mapping[str, Any], results: Path) -> Report:
     return report
 
 
-def _medians(samples: Iterable[Sample]) -> dict[tuple[str, str, int], dict[str, float]]:
+def _medians(samples: Iterable[Sample]) -> Medians:
     """By tool, server and concurrency; NaN where nothing was measured."""
     groups: dict[tuple[str, str, int], list[Sample]] = {}
     for sample in samples:
         groups.setdefault((sample["tool"], sample["server"], sample["concurrency"]), []).append(sample)
     return {
         key: {
-            field: _median(each.get(field) for each in group)
+            field: _median(each.get(field) for each in quiet(group))
             for field in ("rps", "p50_ms", "p99_ms", "cpu_us")
         }
         for key, group in groups.items()
@@ -141,34 +144,25 @@ def _cells(found: Mapping[str, float], tool: str) -> list[str]:
     return [*cells, text("cpu_us", 0)] if tool == "bench" else cells
 
 
-def _judge_closed(report: Report, medians: Mapping[tuple[str, str, int], Mapping[str, float]]) -> None:
+def _judge_closed(report: Report, medians: Medians) -> None:
     if report.name == "tiny":
         _claim_cost(report, medians, f"{OURS} over grpcio", 200, 0.5)
         _claim_cost(report, medians, OURS, 60, 0.2)
-        _claim_ratio(report, medians, OURS, "Triton", 32, 1.0)
+        _claim_ratio(report, medians, (OURS, "Triton"), 32, 1.0)
         return
-    for ours, triton in (
-        (f"{OURS}, 1 worker", "Triton, 1 instance"),
-        (f"{OURS}, 2 workers", "Triton, 2 instances"),
-    ):
-        _claim_ratio(report, medians, ours, triton, 8, 1.1)
-    ours, triton = (
-        medians["bench", name, 1]["p50_ms"] for name in (f"{OURS}, 1 worker", "Triton, 1 instance")
-    )
-    report.claim(
-        "p50 at concurrency 1 is no more than Triton's", ours <= triton, f"{ours:.2f} and {triton:.2f} ms"
-    )
-    _claim_shared(report, medians)
+    one = (f"{OURS}, 1 worker", "Triton, 1 instance")
+    for pair in (one, (f"{OURS}, 2 workers", "Triton, 2 instances")):
+        _claim_ratio(report, medians, pair, 8, 1.1)
+    ours, triton = (_value(medians, "bench", name, 1, "p50_ms") for name in one)
+    detail = f"{ours:.2f} and {triton:.2f} ms"
+    report.claim("p50 at concurrency 1 is no more than Triton's", ours <= triton, detail)
+    plain, shared = (_value(medians, tool, one[0], 8, "rps") for tool in ("perf_analyzer", SHARED))
+    better = "Throughput at concurrency 8 is better with shared memory than without"
+    report.claim(better, shared > plain, f"{shared / plain:.2f} times")
 
 
-def _claim_cost(
-    report: Report,
-    medians: Mapping[tuple[str, str, int], Mapping[str, float]],
-    server: str,
-    most_us: float,
-    most_ms: float,
-) -> None:
-    cpu, p50 = medians["bench", server, 32]["cpu_us"], medians["bench", server, 1]["p50_ms"]
+def _claim_cost(report: Report, medians: Medians, server: str, most_us: float, most_ms: float) -> None:
+    cpu, p50 = _value(medians, "bench", server, 32, "cpu_us"), _value(medians, "bench", server, 1, "p50_ms")
     report.claim(
         f"`{server}`: at most {most_us:g} us of CPU a request at concurrency 32,"
         f" p50 at most {most_ms:g} ms at 1",
@@ -178,35 +172,21 @@ def _claim_cost(
 
 
 def _claim_ratio(
-    report: Report,
-    medians: Mapping[tuple[str, str, int], Mapping[str, float]],
-    ours: str,
-    triton: str,
-    concurrency: int,
-    least: float,
+    report: Report, medians: Medians, pair: tuple[str, str], concurrency: int, least: float
 ) -> None:
     for tool in ("perf_analyzer", "bench"):
-        mine, theirs = (medians[tool, name, concurrency]["rps"] for name in (ours, triton))
+        mine, theirs = (_value(medians, tool, name, concurrency, "rps") for name in pair)
         report.claim(
-            f"{ours}: at least {least:g} times the throughput of {triton} at concurrency {concurrency},"
+            f"{pair[0]}: at least {least:g} times the throughput of {pair[1]} at concurrency {concurrency},"
             f" by {tool}",
             mine >= least * theirs,
             f"{mine / theirs:.2f} times",
         )
 
 
-def _claim_shared(report: Report, medians: Mapping[tuple[str, str, int], Mapping[str, float]]) -> None:
-    tool = "perf_analyzer, shared memory"
-    ours = f"{OURS}, 1 worker"
-    plain, shared = (
-        medians.get((name, ours, 8), {}).get("rps", math.nan) for name in ("perf_analyzer", tool)
-    )
-    if not math.isnan(shared):
-        report.claim(
-            "Shared memory is better than none at concurrency 8",
-            shared > plain,
-            f"{shared / plain:.2f} times",
-        )
+def _value(medians: Medians, tool: str, server: str, concurrency: int, field: str) -> float:
+    """NaN, with which no claim holds, where nothing was measured."""
+    return medians.get((tool, server, concurrency), {}).get(field, math.nan)
 
 
 def _overload(report: Report, samples: Sequence[Sample], picture: Path) -> None:
@@ -252,7 +232,7 @@ def _overload(report: Report, samples: Sequence[Sample], picture: Path) -> None:
 
 def _sum(runs: Iterable[Sample], name: str, factor: float) -> dict[str, float]:
     """Over the rounds: counts added, rates and latencies their medians."""
-    mine = [run for run in runs if run["server"] == name and run["factor"] == factor]
+    mine = quiet([run for run in runs if run["server"] == name and run["factor"] == factor])
     counts = {
         key: sum(run[key] for run in mine) for key in ("sent", "good", "late", "refused", "failed", "lost")
     }

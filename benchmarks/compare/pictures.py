@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 Medians = Mapping[tuple[str, str, int], Mapping[str, float]]
+"""By tool, server and concurrency."""
 
 
 def closed(title: str, medians: Medians, path: Path) -> None:
@@ -22,7 +23,7 @@ def closed(title: str, medians: Medians, path: Path) -> None:
     for place, concurrency in enumerate(concurrencies):
         rows = [row + place * height for row in range(len(servers))]
         for axes, field in ((throughput, "rps"), (cpu, "cpu_us")):
-            values = [mine[server, concurrency][field] for server in servers]
+            values = [mine.get((server, concurrency), {}).get(field, math.nan) for server in servers]
             axes.barh(rows, values, height, label=f"concurrency {concurrency}")
     middle = [row + 0.4 - height / 2 for row in range(len(servers))]
     throughput.set_yticks(middle, servers)

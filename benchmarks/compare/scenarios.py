@@ -24,7 +24,8 @@ MANY, FIT = 40, 10
 
 @dataclass(frozen=True)
 class Settings:
-    """`seconds`: of one measurement. `capacity`: answers a second that load is counted in; None: measured."""
+    """`rounds` to make, from `first_round` on. `seconds`: of one measurement. `capacity`: answers a second
+    that load is counted in; None: measured."""
 
     scratch: Path
     homes: Homes
@@ -32,9 +33,15 @@ class Settings:
     seconds: float
     factors: Sequence[float]
     capacity: float | None = None
+    first_round: int = 0
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first_round, self.first_round + self.rounds)
 
 
-Scenario = Callable[[Settings], list[Sample]]
+Scenario = Callable[[Settings, list[Sample]], None]
+"""Adds what it measures to the list, so that what is there counts if it is ended."""
 
 
 def closed(
@@ -43,12 +50,12 @@ def closed(
     """Clients that wait for their answers: all servers in turn, round after round. `shared`: with system
     shared memory too, where a server has it."""
 
-    def run(settings: Settings) -> list[Sample]:
-        repository, samples = settings.scratch / model, []
+    def run(settings: Settings, samples: list[Sample]) -> None:
+        repository = settings.scratch / model
         with _all(contenders, repository, settings) as running:
             for server, _ in running:
                 measure.closed(server, model, 4, 1.0, settings.scratch)
-            for number in range(settings.rounds):
+            for number in settings.numbers:
                 for concurrency in concurrencies:
                     for server, contender in running:
                         entry = {"server": server.name, "round": number, "concurrency": concurrency}
@@ -61,9 +68,8 @@ def closed(
                         if shared and contender.kind in ("ours", "triton"):
                             works.append(partial(works[0], *SHARED_MEMORY))
                         for work in works:
-                            samples.append(entry | measure.quietly([each for each, _ in running], work))
+                            samples.append(entry | measure.metered([each for each, _ in running], work))
                             _tell(samples[-1:])
-        return samples
 
     return run
 
@@ -71,19 +77,19 @@ def closed(
 def overload(arrivals: str) -> Scenario:
     """Eight models, every request with 100 ms to live, at loads below and above capacity."""
 
-    def run(settings: Settings) -> list[Sample]:
+    def run(settings: Settings, samples: list[Sample]) -> None:
         contenders = [
             Contender(OURS, "ours", (HTTP2, TWO, "--device-memory=1G")),
             Contender("Triton", "triton", timeout_ms=SLO_MS),
             Contender("KServe", "kserve"),
             Contender("MLServer", "mlserver"),
         ]
-        return _overload(settings, settings.scratch / "eight", contenders, arrivals, ())
+        _overload(settings, samples, settings.scratch / "eight", contenders, arrivals, ())
 
     return run
 
 
-def many(settings: Settings) -> list[Sample]:
+def many(settings: Settings, samples: list[Sample]) -> None:
     """Forty models of 16 MiB, few of them popular, of which this server may hold ten; the others hold all."""
     held = many_models.held_bytes(settings.scratch / "artifacts")
     each = max(size for name, size in held.items() if name.startswith("dense_"))
@@ -94,34 +100,35 @@ def many(settings: Settings) -> list[Sample]:
         Contender("KServe", "kserve"),
         Contender("MLServer", "mlserver"),
     ]
-    return _overload(settings, settings.scratch / "many", contenders, "poisson", ("--zipf", "1.0"))
+    _overload(settings, samples, settings.scratch / "many", contenders, "poisson", ("--zipf", "1.0"))
 
 
 def _overload(
     settings: Settings,
+    samples: list[Sample],
     repository: Path,
     contenders: Sequence[Contender],
     arrivals: str,
     popularity: Sequence[str],
-) -> list[Sample]:
-    samples: list[Sample] = []
+) -> None:
     names = sorted(path.name for path in repository.iterdir())
     with _all(contenders, repository, settings) as running:
-        capacities = {server.name: _capacity(server, names, settings) for server, _ in running}
-        memory = {server.name: server.resident_mb() for server, _ in running}
-        capacity = settings.capacity or max(capacities.values())
-        samples.append({"capacity": capacity, "capacities": capacities, "memory_mb": memory})
-        _tell(samples)
-        for number in range(settings.rounds):
+        if not samples:
+            capacities = {server.name: _capacity(server, names, settings) for server, _ in running}
+            memory = {server.name: server.resident_mb() for server, _ in running}
+            most = settings.capacity or max(capacities.values())
+            samples.append({"capacity": most, "capacities": capacities, "memory_mb": memory})
+            _tell(samples)
+        capacity = samples[0]["capacity"]
+        for number in settings.numbers:
             for factor in settings.factors:
                 for server, _ in running:
                     workload = (*_workload(arrivals, factor * capacity, number), *popularity)
                     times = (settings.scratch, settings.seconds, SLO_MS)
                     work = partial(measure.overload, server, names, *times, workload)
                     entry = {"server": server.name, "round": number, "factor": factor}
-                    samples.append(entry | measure.quietly([each for each, _ in running], work))
+                    samples.append(entry | measure.metered([each for each, _ in running], work))
                     _tell(samples[-1:])
-    return samples
 
 
 def _workload(arrivals: str, rate: float, seed: int) -> tuple[str, ...]:

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from benchmarks.serving import machine
 from benchmarks.serving.report import Report
-from benchmarks.simulation import azure, cost, ideal, noise, ramps, replay, thousands
+from benchmarks.simulation import azure, cost, ideal, load, noise, ramps, replay, thousands
 from benchmarks.simulation.trials import Trials
 
 CHECKS: dict[str, ModuleType] = {
+    "load": load,
     "ideal": ideal,
     "thousands": thousands,
     "azure": azure,

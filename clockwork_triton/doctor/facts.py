@@ -11,6 +11,7 @@ from pathlib import Path
 from clockwork_triton.nvml import GpuState, Nvml
 from clockwork_triton.worker.cuda import libcuda
 from clockwork_triton.worker.cuda.driver import CudaError
+from clockwork_triton.worker.cuda.symbols import LIBRARY
 
 _CAP_SYS_NICE = 23
 
@@ -38,7 +39,7 @@ class Facts:
 
 
 def gather(
-    compiler: Callable[[], str | None], nvml: Nvml | None, root: Path = Path("/"), path: str = libcuda.LIBRARY
+    compiler: Callable[[], str | None], nvml: Nvml | None, root: Path = Path("/"), path: str = LIBRARY
 ) -> Facts:
     """Reads /proc and /sys below `root`; `path` is the driver library."""
     gpus, driver_error = _count(path)

@@ -19,6 +19,7 @@ from clockwork_triton.repository.lifecycle import OUTDATED, Failures, ModelLifec
 from clockwork_triton.repository.loader import ModelLoader
 from clockwork_triton.repository.model import IndexEntry, ServedModel, State
 from clockwork_triton.repository.plan import ConfigOptions
+from clockwork_triton.repository.requirements import Requirements
 from clockwork_triton.repository.scan import TWICE, FoundModel, Scan, check_name, model_names, nameless, scan
 from clockwork_triton.repository.status import Failure, VersionStatus
 from clockwork_triton.repository.upload import Upload
@@ -75,8 +76,7 @@ class Repository:
         self._nameless: frozenset[str] = frozenset()
         self._started = False
         self._ready: dict[tuple[str, str], ServedModel] = {}
-        # By ensemble, the models that it asked for.
-        self._requiring: dict[str, set[str]] = {}
+        self._requirements = Requirements()
 
     async def start(self) -> Failures:
         """Loads what the mode asks for and returns when that is done, with everything that failed.
@@ -241,7 +241,7 @@ class Repository:
 
     def _begin(self, found: FoundModel, override: Any = None) -> asyncio.Task[Failures]:
         self._tried[found.name] = found
-        self._requiring.pop(found.name, None)
+        self._requirements.forget(found.name)
         if found.name not in self._lifecycles:
             self._lifecycles[found.name] = ModelLifecycle(
                 found.name,
@@ -269,8 +269,7 @@ class Repository:
 
     async def _require(self, ensemble: str, name: str, version: str) -> ServedModel:
         """See lifecycle.Require."""
-        self._requiring.setdefault(ensemble, set()).add(name)
-        if self._leads_to(name, ensemble):
+        if not self._requirements.add(ensemble, name):
             raise invalid(f"circular dependency between ensembles: '{ensemble}' and '{name}'")
         lifecycle = self._lifecycles.get(name)
         idle = lifecycle is None or not (lifecycle.serving or lifecycle.loading)
@@ -291,18 +290,6 @@ class Repository:
             if lifecycle.serving:
                 lacking = f"whose required version {version} is not loaded"
             raise invalid(f"ensemble '{ensemble}' depends on '{name}' {lacking}") from error
-
-    def _leads_to(self, name: str, wanted: str) -> bool:
-        """Whether one ensemble is made of another, as far as it is known."""
-        seen: set[str] = set()
-        left = [name]
-        while left:
-            each = left.pop()
-            if each == wanted:
-                return True
-            seen.add(each)
-            left += self._requiring.get(each, set()) - seen
-        return False
 
     def _changed(self, status: VersionStatus) -> None:
         ready = {key: served for key, served in self._ready.items() if key[0] != status.name}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from clockwork_triton.controller.actions import ActionKind
+from clockwork_triton.controller.actions import ActionKind, Status
 from clockwork_triton.transport import messages
 from clockwork_triton.transport.blocking import BlockingChannel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello, ModelRegistered
@@ -145,7 +145,7 @@ class Worker:
                 self._device.clock_mhz,
             )
         )
-        if self._device.lost:
+        if outcome.status is Status.DEVICE_ERROR and self._device.lost:
             # Only another process can open it anew; the server starts one when this one has ended.
             self._channel.end()
 

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from converters.request import PRECISIONS
 from converters.schedules.cuda import gpu as gpu_module
-from converters.schedules.cuda import product
+from converters.schedules.cuda import problem
 from converters.schedules.cuda.gpu import TILES, Gpu, Tile
 from tests.cuda.checks import Case
 from tests.cuda.emulator import needs_emulation
@@ -107,7 +107,7 @@ def test_every_tile_computes_the_same(
     def choose(gpu: Gpu, rows: int, columns: int, depth: int, batches: int) -> Tile:
         return Tile(tile.rows, tile.columns, tile.warps_m, tile.warps_n, 3 if depth > 200 else 1)
 
-    monkeypatch.setattr(product, "choose_tile", choose)
+    monkeypatch.setattr(problem, "choose_tile", choose)
     case = Case()
     x = case.data("x", 1, 24, 12, 15)
     case.show("conv", case.op("Relu", case.conv(x, "a", (24, 150), 3, pads=[1, 1, 1, 1])))

@@ -1,26 +1,20 @@
 """The CUDA driver itself: libcuda, called through ctypes.
 
 No package stands between: the bindings that there are lack stream priorities and graphs, or must be compiled
-on the machine that serves. Names and structures are those of the driver API from CUDA 12 on.
+on the machine that serves. Names and structures are those of the driver API from CUDA 12.4 on.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
-from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
-from typing import Any
+from ctypes import byref, c_float, c_int, c_size_t, c_ulonglong, c_void_p
 
 from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, KernelCall
-
-LIBRARY = "libcuda.so.1"
+from clockwork_triton.worker.cuda.symbols import LIBRARY, Library, arguments_of, node_of, open_library
 
 _SUCCESS = 0
 _NOT_READY = 600
-# Errors after which every further call in the process fails too: faults of kernels and of the hardware.
-_LOST = frozenset({214, 220, *range(700, 702), 702, 709, *range(710, 720), 999})
-
 _STREAM_NON_BLOCKING = 1
 _EVENT_BLOCKING_SYNC = 1
 _HOST_REGISTER_PORTABLE = 1
@@ -30,119 +24,17 @@ _MAX_DYNAMIC_SHARED = 8
 _STATIC_LIMIT = 48 << 10
 
 
-class _Node(ctypes.Structure):
-    """CUDA_KERNEL_NODE_PARAMS of cuGraphAddKernelNode_v2."""
-
-    _fields_ = (
-        ("function", c_void_p),
-        ("grid", c_uint * 3),
-        ("block", c_uint * 3),
-        ("shared_bytes", c_uint),
-        ("arguments", ctypes.POINTER(c_void_p)),
-        ("extra", c_void_p),
-        ("kernel", c_void_p),
-        ("context", c_void_p),
-    )
-
-
-# The functions used, by the types of their arguments; every one returns a CUresult.
-_PROTOTYPES: dict[str, tuple[Any, ...]] = {
-    "cuInit": (c_uint,),
-    "cuDeviceGetCount": (c_void_p,),
-    "cuDeviceGet": (c_void_p, c_int),
-    "cuDeviceGetName": (c_char_p, c_int, c_int),
-    "cuDeviceGetAttribute": (c_void_p, c_int, c_int),
-    "cuDeviceTotalMem_v2": (c_void_p, c_int),
-    "cuDeviceGetPCIBusId": (c_char_p, c_int, c_int),
-    "cuDeviceGetUuid_v2": (c_void_p, c_int),
-    "cuDevicePrimaryCtxRetain": (c_void_p, c_int),
-    "cuDevicePrimaryCtxRelease_v2": (c_int,),
-    "cuCtxSetCurrent": (c_void_p,),
-    "cuCtxGetStreamPriorityRange": (c_void_p, c_void_p),
-    "cuMemGetInfo_v2": (c_void_p, c_void_p),
-    "cuMemAlloc_v2": (c_void_p, c_size_t),
-    "cuMemFree_v2": (c_ulonglong,),
-    "cuMemHostRegister_v2": (c_void_p, c_size_t, c_uint),
-    "cuMemHostUnregister": (c_void_p,),
-    "cuStreamCreateWithPriority": (c_void_p, c_uint, c_int),
-    "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
-    "cuEventCreate": (c_void_p, c_uint),
-    "cuEventRecord": (c_void_p, c_void_p),
-    "cuEventQuery": (c_void_p,),
-    "cuEventElapsedTime": (c_void_p, c_void_p, c_void_p),
-    "cuMemcpyHtoDAsync_v2": (c_ulonglong, c_void_p, c_size_t, c_void_p),
-    "cuMemcpyDtoHAsync_v2": (c_void_p, c_ulonglong, c_size_t, c_void_p),
-    "cuModuleLoadData": (c_void_p, c_char_p),
-    "cuModuleUnload": (c_void_p,),
-    "cuModuleGetFunction": (c_void_p, c_void_p, c_char_p),
-    "cuFuncSetAttribute": (c_void_p, c_int, c_int),
-    "cuFuncLoad": (c_void_p,),
-    "cuLaunchKernel": (c_void_p, *[c_uint] * 7, c_void_p, ctypes.POINTER(c_void_p), c_void_p),
-    "cuGraphCreate": (c_void_p, c_uint),
-    "cuGraphAddKernelNode_v2": (c_void_p, c_void_p, c_void_p, c_size_t, ctypes.POINTER(_Node)),
-    "cuGraphInstantiateWithFlags": (c_void_p, c_void_p, c_ulonglong),
-    "cuGraphUpload": (c_void_p, c_void_p),
-    "cuGraphExecKernelNodeSetParams_v2": (c_void_p, c_void_p, ctypes.POINTER(_Node)),
-    "cuGraphLaunch": (c_void_p, c_void_p),
-    "cuGraphExecDestroy": (c_void_p,),
-    "cuGraphDestroy": (c_void_p,),
-}
-
-
-class _Library:
-    """The functions as attributes; a call that does not succeed raises CudaError."""
-
-    def __init__(self, path: str) -> None:
-        try:
-            self._library = ctypes.CDLL(path)
-        except OSError as error:
-            raise CudaError(f"there is no CUDA driver here: {error}") from error
-        self._text = self._library.cuGetErrorString
-        self._text.argtypes = (c_int, ctypes.POINTER(c_char_p))
-
-    def __getattr__(self, name: str) -> Any:
-        types = _PROTOTYPES.get(name)
-        if types is None:
-            raise AttributeError(name)
-        try:
-            function = getattr(self._library, name)
-        except AttributeError:
-            raise CudaError(f"this CUDA driver is too old: it has no {name}") from None
-        function.argtypes, function.restype = types, c_int
-
-        def call(*arguments: Any) -> None:
-            if status := function(*arguments):
-                self.fail(name, status)
-
-        call.raw = function  # type: ignore[attr-defined]
-        setattr(self, name, call)
-        return call
-
-    def fail(self, name: str, status: int) -> None:
-        text = c_char_p()
-        self._text(status, byref(text))
-        described = text.value.decode() if text.value else "unknown error"
-        raise CudaError(f"{name}: {described} ({status})", lost=status in _LOST)
-
-
-@functools.cache
-def _library(path: str) -> _Library:
-    library = _Library(path)
-    library.cuInit(0)
-    return library
-
-
 def count(path: str = LIBRARY) -> int:
     """The GPUs of this machine. CudaError if there is no driver."""
     number = c_int()
-    _library(path).cuDeviceGetCount(byref(number))
+    open_library(path).cuDeviceGetCount(byref(number))
     return number.value
 
 
 def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
     """What a GPU says of itself, which takes nothing of it. CudaError if there is no such GPU or no
     driver."""
-    cuda = _library(path)
+    cuda = open_library(path)
     if not 0 <= ordinal < count(path):
         raise CudaError(f"there is no GPU {ordinal}: this machine has {count(path)}")
     device = _device(cuda, ordinal)
@@ -170,7 +62,7 @@ def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
     )
 
 
-def _device(cuda: _Library, ordinal: int) -> int:
+def _device(cuda: Library, ordinal: int) -> int:
     device = c_int()
     cuda.cuDeviceGet(byref(device), ordinal)
     return device.value
@@ -181,7 +73,7 @@ class LibCuda:
 
     def __init__(self, ordinal: int, path: str = LIBRARY) -> None:
         """CudaError if there is no such GPU or no driver."""
-        self._cuda = _library(path)
+        self._cuda = open_library(path)
         self.facts = facts(ordinal, path)
         self._device = _device(self._cuda, ordinal)
         context = c_void_p()
@@ -282,7 +174,7 @@ class LibCuda:
 
     def launch(self, call: KernelCall, stream: int) -> None:
         self._enter()
-        arguments = _arguments(call.arguments)
+        arguments = arguments_of(call.arguments)
         self._cuda.cuLaunchKernel(
             call.function, *call.grid, *call.block, call.shared_bytes, stream, arguments, None
         )
@@ -296,7 +188,7 @@ class LibCuda:
         for call in calls:
             node = c_void_p()
             self._cuda.cuGraphAddKernelNode_v2(
-                byref(node), graph, byref(previous) if nodes else None, bool(nodes), byref(_node(call))
+                byref(node), graph, byref(previous) if nodes else None, bool(nodes), byref(node_of(call))
             )
             nodes.append(_value(node))
             previous = node
@@ -308,7 +200,7 @@ class LibCuda:
     def change(self, graph: int, position: int, call: KernelCall) -> None:
         self._enter()
         node = self._graphs[graph][1][position]
-        self._cuda.cuGraphExecKernelNodeSetParams_v2(graph, node, byref(_node(call)))
+        self._cuda.cuGraphExecKernelNodeSetParams_v2(graph, node, byref(node_of(call)))
 
     def launch_graph(self, graph: int, stream: int) -> None:
         self._enter()
@@ -329,22 +221,3 @@ class LibCuda:
 def _value(handle: c_void_p) -> int:
     assert handle.value is not None
     return handle.value
-
-
-def _arguments(addresses: Sequence[int]) -> Any:
-    """An array of pointers to the addresses; it keeps them alive."""
-    values = (c_ulonglong * len(addresses))(*addresses)
-    begin, size = ctypes.addressof(values), ctypes.sizeof(c_ulonglong)
-    pointers = (c_void_p * len(addresses))(*(begin + i * size for i in range(len(addresses))))
-    pointers.values = values  # type: ignore[attr-defined]
-    return pointers
-
-
-def _node(call: KernelCall) -> _Node:
-    dim3 = c_uint * 3
-    arguments = _arguments(call.arguments)
-    node = _Node(
-        call.function, dim3(*call.grid), dim3(*call.block), call.shared_bytes, arguments, None, None, None
-    )
-    node.keeps = arguments
-    return node

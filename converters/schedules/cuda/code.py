@@ -107,7 +107,7 @@ FUNCTIONS: dict[str, Expression] = {
     "hardsigmoid": lambda x: f"smaller(larger({x} + 3.0f, 0.0f), 6.0f) * {literal(1 / 6)}",
     "hardswish": lambda x: f"{x} * smaller(larger({x} + 3.0f, 0.0f), 6.0f) * {literal(1 / 6)}",
 }
-"""The functions of `network.arithmetic`; the test of that table compares the two."""
+"""The functions of `network.arithmetic`, by the same names."""
 
 
 @dataclass(frozen=True)

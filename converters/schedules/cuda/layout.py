@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from converters.schedules.cuda.gpu import Gpu
-from converters.schedules.cuda.product import padded_columns
+from converters.schedules.cuda.problem import padded_columns
 from converters.schedules.cuda.window import Window
 from converters.schedules.network import ops
 from converters.schedules.network.builder import Builder

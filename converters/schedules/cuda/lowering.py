@@ -11,7 +11,7 @@ from converters.schedules.cuda import anchors, elements, product, rows
 from converters.schedules.cuda.code import TYPES, Operand
 from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.layout import Convolution, Depthwise, Pooling, Resampling
-from converters.schedules.cuda.product import Extents, Left, Product, Right
+from converters.schedules.cuda.problem import Extents, Left, Product, Right
 from converters.schedules.cuda.source import Source, as_function
 from converters.schedules.network import ops
 from converters.schedules.network.graph import Shape, Tensor

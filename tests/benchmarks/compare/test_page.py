@@ -75,6 +75,12 @@ def test_a_claim_that_fails(tmp_path: Path) -> None:
     )
 
 
+def test_what_was_not_measured_holds_nothing(tmp_path: Path) -> None:
+    samples = [sample for sample in closed_samples(50) if sample["concurrency"] < 32]
+    text = write(tmp_path, "tiny", iter(samples))
+    assert "at concurrency 32, by bench: **fails** (nan times)" in text
+
+
 @pytest.mark.parametrize(("late", "verdict"), [(1, "**fails**"), (0, "holds")])
 def test_goodput_and_late_answers(tmp_path: Path, late: int, verdict: str) -> None:
     text = write(tmp_path, "eight-poisson", overload_samples(late))

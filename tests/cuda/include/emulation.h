@@ -27,12 +27,18 @@
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __shared__ static
+// All of it lies together, to be spoilt before each block.
+#define __shared__ static __attribute__((section("emulated_shared")))
 #define __align__(n) alignas(n)
 #define __ldg(address) (*(address))
 
 struct uint3 { unsigned x, y, z; };
 static uint3 threadIdx, blockIdx, blockDim, gridDim;
+
+extern "C" {
+extern char __start_emulated_shared[] __attribute__((weak, visibility("hidden")));
+extern char __stop_emulated_shared[] __attribute__((weak, visibility("hidden")));
+}
 
 namespace emulation {
 
@@ -140,6 +146,7 @@ inline void run_block(bool reversed) {
   warps.assign((count + 31) / 32, Warp{});
   everyone = Meeting{count};
   std::memset(shared.data(), 0xff, shared.size());
+  if (__start_emulated_shared) std::memset(__start_emulated_shared, 0xff, __stop_emulated_shared - __start_emulated_shared);
   for (int i = 0; i < count; ++i) {
     fibers[i]->done = false;
     fibers[i]->number = i;
