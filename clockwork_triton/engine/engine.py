@@ -50,7 +50,8 @@ log = logging.getLogger(__name__)
 CALIBRATION_LIMIT_S = 300.0
 STUCK_LIMIT_S = 1.0
 STOPPING = "Server is stopping"
-_ENOUGH = 2
+_ENOUGH = 1
+"""Short INFERs at each worker: while one is on its way there and back, what comes next is gathered."""
 _LONGEST_HOLD_S = 0.0005
 
 

@@ -42,16 +42,8 @@ class Http2Server:
     def __init__(self, service: InferenceService, options: GrpcOptions | None = None) -> None:
         """OSError if a PEM file cannot be read or used."""
         options = options or GrpcOptions()
-        table = Service()
-        for path, unary in service.unary.items():
-            if path == service.infer_path and not service.reads_metadata:
-                table.callback(path.encode(), _infer(service.begin_infer))
-            else:
-                table.unary(path.encode(), _unary(unary, service.reads_metadata))
-        for path, stream in service.streams.items():
-            table.stream(path.encode(), _stream(stream))
         # Arrivals and deadlines are then on the data plane's clock.
-        self._server = Server(table, _limits(options.keepalive), service.plane.clock)
+        self._server = Server(paths_of(service), _limits(options.keepalive), service.plane.clock)
         self._tls = _tls(options.tls) if options.tls is not None else None
         self._reuse_port = options.reuse_port
 
@@ -67,6 +59,19 @@ class Http2Server:
     async def stop(self, grace: float | None) -> None:
         """Takes no more calls; those under way have `grace` seconds (None: no time) to end."""
         await self._server.stop(grace or 0)
+
+
+def paths_of(service: InferenceService) -> Service:
+    """What answers which path."""
+    table = Service()
+    for path, unary in service.unary.items():
+        if path == service.infer_path and not service.reads_metadata:
+            table.callback(path.encode(), _infer(service.begin_infer))
+        else:
+            table.unary(path.encode(), _unary(unary, service.reads_metadata))
+    for path, stream in service.streams.items():
+        table.stream(path.encode(), _stream(stream))
+    return table
 
 
 def _limits(keepalive: KeepAlive) -> Limits:
