@@ -83,7 +83,25 @@ def http_seeds() -> list[bytes]:
         http_request("/v2/logging", b'{"log_verbose_level":"x"}'),
         http_request("/v2/trace/setting", b'{"trace_rate":"x"}'),
     ]
+    seeds += model_seeds()
     return seeds + [http_request(path, b"", "GET") for path in ("/v2", "/v2/models/simple/config", "/%ff")]
+
+
+def model_seeds() -> list[bytes]:
+    """For models of texts, of sequences, and of other models."""
+
+    def one(name: str, datatype: str, data: list[Any]) -> dict[str, Any]:
+        return {"name": name, "datatype": datatype, "shape": [1, len(data)], "data": data}
+
+    documents: list[tuple[str, dict[str, Any]]] = [
+        ("texts/infer", {"inputs": [one("X", "BYTES", ["a", "b"])]}),
+        ("texts/generate", {"X": ["a", "b"]}),
+        ("chain/infer", {"inputs": [one(name, "INT32", VALUES[0].tolist()) for name in "AB"]}),
+    ]
+    for number in range(4):
+        parameters = {"sequence_id": number, "sequence_start": number % 2 == 0}
+        documents.append(("sequence/infer", {"inputs": [one("X", "INT32", [1])], "parameters": parameters}))
+    return [http_request(f"/v2/models/{path}", json.dumps(document).encode()) for path, document in documents]
 
 
 def call(method: str, message: bytes, flag: int = 0, *fields: tuple[str, str]) -> bytes:

@@ -19,8 +19,8 @@ PRECISION = "precision"
 
 
 def found_devices() -> tuple[str, ...]:
-    """Every GPU; the CPU where there is none."""
-    return tuple(f"cuda:{ordinal}" for ordinal in range(gpu_count())) or ("cpu:0",)
+    """Every GPU, and the CPU: for models whose configuration asks for it, and for all where no GPU is."""
+    return (*(f"cuda:{ordinal}" for ordinal in range(gpu_count())), "cpu:0")
 
 
 def gpu_count() -> int:

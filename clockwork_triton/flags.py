@@ -62,6 +62,7 @@ class ServeOptions:
     reuse_http_port: bool
     allow_client_shm: bool
     allow_metrics: bool
+    allow_gpu_metrics: bool
     metrics_port: int
     metrics_address: str
     log_verbose: int

@@ -119,7 +119,9 @@ class Server:
             ),
         )
         self._ports = Ports(options, self._plane, ServerIdentity(options.id, __version__))
-        self._exposition = Metrics(self._plane, self._gauges, nvml=Nvml.open())
+        self._exposition = Metrics(
+            self._plane, self._gauges, nvml=Nvml.open() if options.allow_gpu_metrics else None
+        )
         self._metrics = MetricsServer(self._render)
         self._reports: Sequence[Report] = ()
         self._hub = self._make_hub(arena_fds) if arena_fds else None

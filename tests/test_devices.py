@@ -72,9 +72,9 @@ def test_a_device_on_the_command_line_says_what_to_compile_for(monkeypatch: pyte
         request_for(REQUEST, "cuda:5")
 
 
-def test_every_gpu_is_found_and_the_cpu_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_gpu_is_found_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch, (9, 0), (9, 0))
-    assert devices.found_devices() == ("cuda:0", "cuda:1")
+    assert devices.found_devices() == ("cuda:0", "cuda:1", "cpu:0")
     _gpus(monkeypatch)
     assert devices.found_devices() == ("cpu:0",)
 

@@ -168,10 +168,10 @@ def test_a_launch_script_for_triton_is_accepted_with_notices() -> None:
 
 
 def test_a_flag_without_effect_needs_no_value() -> None:
-    _, notices = parse_serve([*BASE, "--allow-gpu-metrics", "--http-thread-count", "8080"], POLICIES)
+    _, notices = parse_serve([*BASE, "--allow-cpu-metrics", "--http-thread-count", "8080"], POLICIES)
     assert notices == [
         "--http-thread-count is accepted, but has no effect here",
-        "--allow-gpu-metrics is accepted, but has no effect here",
+        "--allow-cpu-metrics is accepted, but has no effect here",
     ]
 
 

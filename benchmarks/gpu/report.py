@@ -22,6 +22,7 @@ class Report:
     torch_us: dict[str, dict[str, float]] = field(default_factory=dict)
     serving: list[dict[str, Any]] = field(default_factory=list)
     tests: str = ""
+    tests_passed: bool = True
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -32,6 +33,8 @@ class Report:
     def verdicts(self) -> list[Verdict]:
         """The targets of the GPU workers, each with what was measured against it."""
         found: list[Verdict] = []
+        if self.tests:
+            found.append(Verdict("the tests that need a GPU pass", self.tests_passed, self.tests))
         for model in self.models:
             for result in model.batches:
                 what = f"{model.name} {model.precision}, batch {result.batch}"
@@ -62,8 +65,6 @@ class Report:
 
     def to_markdown(self) -> str:
         lines = ["# GPU check", "", *(f"- {key}: {value}" for key, value in self.machine.items()), ""]
-        if self.tests:
-            lines += [f"Tests that need a GPU: {self.tests}", ""]
         verdicts = [("met" if v.met else "**missed**", v.target, v.found) for v in self.verdicts()]
         lines += _table(("", "target", "measured"), verdicts)
         lines += ["## INFER, microseconds", "", *self._infer_table()]

@@ -86,7 +86,7 @@ def _is_whole(path: Path) -> bool:
             return (path / MODEL_FILENAME).is_file()
         weights = (path / "weights.bin").stat().st_size
         end = max((segment.file_offset + segment.bytes for segment in manifest.segments), default=0)
-        return weights == end and (path / "kernels.so").is_file()
+        return weights == end and (path / manifest.kernels_file).is_file()
     except (OSError, ValueError):
         return False
 

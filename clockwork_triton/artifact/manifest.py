@@ -144,6 +144,11 @@ class Manifest:
         return self.runtime == COMPILED
 
     @property
+    def kernels_file(self) -> str:
+        """The file of the compiled kernels."""
+        return "kernels.cubin" if self.gpu_arch else "kernels.so"
+
+    @property
     def batch_sizes(self) -> tuple[int, ...]:
         return tuple(sorted(self.variants))
 

@@ -133,11 +133,19 @@ async def _request(args: argparse.Namespace, path: Path, pool: ConversionPool) -
             limit = DEFAULT_MAX_BATCH_SIZE if (await pool.inspect(onnx)).batches else 0
         shapes = dict(args.shape)
         request = ConversionRequest(onnx, model_name(path), limit, batch_sizes_for(limit), shapes)
-    arch = args.arch or (gpu_arch() if args.target == "cuda" else "")
+    arch = args.arch or (_arch_here() if args.target == "cuda" else "")
     precision = args.precision or request.precision
     return replace(
         request, target=args.target, arch=arch, threads=args.threads, tune=args.tune, precision=precision
     )
+
+
+def _arch_here() -> str:
+    """That of this machine's GPU. ConversionError if there is none."""
+    try:
+        return gpu_arch()
+    except ServerError as error:
+        raise ConversionError(f"{error.message}; name an architecture, such as --arch sm_90") from error
 
 
 def _place(artifact: Path, target: Path) -> Path:

@@ -117,6 +117,8 @@ class Performer:
             return Outcome(Status.INVALID_ACTION, "tensors of front ends, of which there are none")
         begin_ns = self._clock()
         carrier.fetch(manifest, action.batch_size, slot, order.parts)
+        # Whatever was brought to the device from this slot before is none of these.
+        self._device.expect(action.model_id, action.batch_size, slot)
         fetched_ns = self._clock()
         result = self._device.infer(action.model_id, action.batch_size, slot)
         if not isinstance(result, Stages):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ def test_a_damaged_artifact_is_no_artifact(damage: str, tmp_path: Path) -> None:
     with cache.building(KEY) as directory:
         write_artifact(directory, "new")
     assert cache.find(KEY) is not None
+
+
+def test_an_artifact_for_a_gpu_is_whole_with_its_device_code(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    with cache.building(KEY) as directory:
+        write_artifact(directory)
+        manifest = replace(Manifest.read(directory), gpu_arch="sm_90")
+        (directory / "manifest.json").write_text(manifest.to_json())
+        (directory / "kernels.so").rename(directory / "kernels.cubin")
+    assert cache.find(KEY) is not None
+    (tmp_path / KEY / "kernels.cubin").rename(tmp_path / KEY / "kernels.so")
+    assert cache.find(KEY) is None
 
 
 BUILDER = """

@@ -129,3 +129,9 @@ def test_without_a_gpu_there_is_nothing_to_check(tmp_path: Path, monkeypatch: py
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "there is nothing to check: there is no" in done.stderr
+
+
+def test_tests_that_fail_are_a_target_missed() -> None:
+    assert [verdict.met for verdict in Report({}, [], tests="3 passed in 0.1s").verdicts()] == [True]
+    (verdict,) = Report({}, [], tests="1 failed", tests_passed=False).verdicts()
+    assert not verdict.met

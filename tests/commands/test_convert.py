@@ -6,6 +6,8 @@ import pytest
 
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.commands.convert import main
+from clockwork_triton.worker.cuda import libcuda
+from clockwork_triton.worker.cuda.driver import CudaError
 from tests.converters import models
 from tests.converters.models import FLOAT, model, node, saved
 
@@ -80,3 +82,17 @@ def test_numbers_out_of_bounds_are_refused(option: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         convert(tmp_path, "--artifact-cache", tmp_path / "cache", option)
     assert ended.value.code == 2
+
+
+def test_a_gpu_that_is_not_here_has_to_be_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_driver(ordinal: int) -> None:
+        raise CudaError("there is no CUDA driver here")
+
+    monkeypatch.setattr(libcuda, "facts", no_driver)
+    path = saved(models.sum_and_difference(), tmp_path, "simple.onnx")
+    assert convert(path, "--target", "cuda", "--artifact-cache", tmp_path / "cache") == 1
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for part in ("no CUDA driver here", "--arch sm_90"):
+        assert part in said

@@ -48,6 +48,7 @@ class Emulator:
             command = [COMPILER, *flags, *strict, "-o", str(library), str(written)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr[:4000]
+        self.path = library
         self._library = ctypes.CDLL(str(library))
         self._reverse = reverse
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clockwork_triton.controller.actions import Action, ActionKind, Status
-from clockwork_triton.transport.messages import Stages
+from clockwork_triton.transport.messages import Part, Stages
 from clockwork_triton.worker.performer import Outcome, Performer
 from clockwork_triton.worker.windows import Order
 from tests.worker.fake_device import FakeDevice
@@ -156,3 +156,28 @@ def test_outputs_that_do_not_come_are_a_failure_of_the_device(stage: Stage) -> N
     order = Order(Action(1, ActionKind.INFER, 0, 1, 0, 1, 0, 1), 0, 0)
     failed = stage.performer.finish(order, outcome.outputs)
     assert (failed.status, failed.message) == (Status.DEVICE_ERROR, "RuntimeError: the bus is gone")
+
+
+class FakeCarrier:
+    """Says when it moves tensors."""
+
+    def __init__(self, calls: list[tuple[object, ...]]) -> None:
+        self._calls = calls
+
+    def fetch(self, manifest: object, batch_size: int, slot: int, parts: object) -> None:
+        self._calls.append(("fetch", batch_size, slot))
+
+    def bring(self, manifest: object, batch_size: int, slot: int, parts: object) -> None:
+        self._calls.append(("bring", batch_size, slot))
+
+
+def test_tensors_of_front_ends_are_in_the_slot_before_the_device_takes_them() -> None:
+    device = FakeDevice()
+    performer = Performer(device, SLOTS, FakeCarrier(device.calls))  # type: ignore[arg-type]
+    for _ in device.register(1, Path("artifact")):
+        pass
+    performer.perform(Order(Action(1, ActionKind.LOAD, 0, 1, 0, 1, 0, 0, (), (0, 4)), 0, 0))
+    device.calls.clear()
+    action = Action(2, ActionKind.INFER, 0, 1, 0, 1, 0, 1)
+    assert performer.perform(Order(action, 1, 0, (Part(0, 0, 0, 1),))).status is Status.OK
+    assert [call[0] for call in device.calls] == ["fetch", "expect", "infer", "bring"]

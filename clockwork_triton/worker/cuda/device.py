@@ -28,8 +28,10 @@ from clockwork_triton.worker.suitability import check_fit, check_gpu
 
 # Copies of weights under way at once: the copy engine always has one more, and inputs wait for two at most.
 COPIES_IN_FLIGHT = 2
-# Memory that the driver's context, device code and graphs take, which nobody can tell beforehand.
+# Memory that the driver's context, device code and graphs take, which nobody can tell beforehand; where
+# weights get all that is left, there will be more models, so at least such a part is left too.
 RESERVED_BYTES = 512 * MIB
+RESERVED_SHARE = 0.02
 
 
 @dataclass
@@ -61,7 +63,7 @@ class CudaDevice:
         """OSError or CudaError if the memory asked for is not there."""
         self.kind = gpu_kind(driver.facts)
         self.page_bytes = options.page_bytes
-        self.pages = _pages(options, driver.available())
+        self.pages = pages_of(options, driver.available())
         self.workspace_bytes = options.workspace_bytes
         self.lost = False
         self._driver = driver
@@ -231,7 +233,7 @@ def _slot_parts(manifest: Manifest, batch_size: int) -> tuple[int, int]:
     return (slot.outputs[0] if slot.outputs else slot.bytes), slot.bytes
 
 
-def _pages(options: DeviceOptions, there: int) -> int:
+def pages_of(options: DeviceOptions, there: int) -> int:
     """The pages for weights: as many as asked for, or as there is room for. OSError, with the sum, if that is
     too little."""
     parts = {
@@ -243,5 +245,8 @@ def _pages(options: DeviceOptions, there: int) -> int:
     if sum(parts.values()) > there:
         listed = ", ".join(f"{size // MIB} MiB for {name}" for name, size in parts.items())
         raise OSError(f"the GPU has {there // MIB} MiB of memory to spare, which is too little: {listed}")
+    if options.memory_bytes:
+        return options.memory_bytes // options.page_bytes
+    parts["the driver"] = max(RESERVED_BYTES, int(RESERVED_SHARE * there))
     room = there - sum(parts.values()) + parts["weights"]
-    return (options.memory_bytes or room) // options.page_bytes
+    return room // options.page_bytes

@@ -36,7 +36,9 @@ class GpuModel:
         self._places = places
         try:
             yield from self._weights.read()
-            self._module = self._driver.load_module((self._artifact / "kernels.cubin").read_bytes())
+            self._module = self._driver.load_module(
+                (self._artifact / self.manifest.kernels_file).read_bytes()
+            )
             yield
             functions: dict[str, int] = {}
             for launches in self.manifest.launches.values():

@@ -36,6 +36,7 @@ def _copy(kernel: Kernel, shape: Shape, source: Operand, sink: Sink) -> None:
 def _swap(kernel: Kernel, shape: Shape, near: int, source: Operand, sink: Sink) -> None:
     """`near`: the axis along which the source is contiguous."""
     lanes = kernel.lanes
+    nothing = splat(0, lanes, str(source.buffer.dtype))
     strides = list(source.strides)
     strides[near], strides[-1] = strides[-1], strides[near]
     turned = Operand(source.buffer, tuple(strides), source.begin)
@@ -52,7 +53,7 @@ def _swap(kernel: Kernel, shape: Shape, near: int, source: Operand, sink: Sink) 
                     for i in range(lanes):
                         index[near], index[-1] = row + i, column
                         value = turned.load(kernel, index, lanes, along.size) if i < across.size else None
-                        vectors.append(splat(0.0, lanes) if value is None else kernel.bind(value))
+                        vectors.append(nothing if value is None else kernel.bind(value))
                     for j, vector in enumerate(transposed(kernel, vectors)[: along.size]):
                         index[near], index[-1] = column + j, row
                         sink(vector, tuple(index), across.size)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
-from tests.converters.schedules.harness import check, node, random
+from tests.converters.schedules.harness import Compiled, check, imported, model, node, random
 
 POOLS: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "max": ("MaxPool", (3, 20, 13, 12), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
@@ -144,3 +145,13 @@ def test_resizing(scales: list[float], attributes: dict[str, Any]) -> None:
     weights = {"w": random(20, 16, 1, 1, seed=1), "scales": np.array(scales, np.float32)}
     nodes = [node("Conv", ["x", "w"], ["a"]), node("Resize", ["a", "", "scales"], ["y"], **attributes)]
     assert "resampling" in check(nodes, {"x": random(2, 16, 4, 6)}, weights).kernels[2]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int64", "int8", "bool"])
+def test_transpositions_of_every_type(dtype: str) -> None:
+    x = (random(3, 7, 21) * 9).astype(dtype)
+    code = helper.np_dtype_to_tensor_dtype(x.dtype)
+    nodes = [node("Transpose", ["x"], ["y"], perm=[0, 2, 1])]
+    proto = model(nodes, {"x": (code, x.shape)}, {"y": (code, None)})
+    (result,) = Compiled.of(imported(proto))(x)
+    np.testing.assert_array_equal(result, x.transpose(0, 2, 1))

@@ -1,6 +1,9 @@
-// A driver library without a GPU, for the calls that the worker makes: device memory is host memory, everything
-// happens at once, and a kernel is a function of this file. Compiled against the toolkit's cuda.h where that is
-// there, so that a call made with wrong arguments does not compile, and against nothing where it is not.
+// A driver library without a GPU, for the calls that the worker makes: device memory is host memory, and everything
+// happens at once. Compiled against the toolkit's cuda.h, so that names and types are those of the real one.
+//
+// A kernel is the function `add` of this file; or, where FAKE_CUDA_KERNELS names a folder, a function of its
+// kernels.so, which emulates a GPU, with as many arguments as its counts.txt says: lines of a name and a number.
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +14,7 @@
 #undef cuEventElapsedTime
 CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent begin, CUevent end);
 
-#define NODES 64
+#define NODES 1024
 
 static const char* trouble;
 static CUresult error = CUDA_SUCCESS;
@@ -38,8 +41,15 @@ static CUresult enter(const char* name) {
 
 struct CUevent_st { double time; };
 struct CUstream_st { unsigned flags; int priority; };
-struct CUfunc_st { void (*run)(void**, unsigned threads); };
-struct node { CUDA_KERNEL_NODE_PARAMS params; void* arguments[8]; unsigned long long values[8]; };
+#define ARGUMENTS 32
+#define NAME_LENGTH 200
+struct CUfunc_st {
+  char name[NAME_LENGTH];
+  int count;
+  void (*kernel)(void);  // of kernels.so
+  struct CUfunc_st* next;
+};
+struct node { CUDA_KERNEL_NODE_PARAMS params; void* arguments[ARGUMENTS]; unsigned long long values[ARGUMENTS]; };
 struct CUgraph_st { int count; struct node nodes[NODES]; };
 static double clock_ms;
 
@@ -50,7 +60,46 @@ static void add(void** arguments, unsigned threads) {
   float* out = *(float**)arguments[2];
   for (unsigned i = 0; i < threads; ++i) out[i] = in[i] + by[0];
 }
-static struct CUfunc_st add_function = {add};
+static struct CUfunc_st add_function = {"add", 3};
+
+typedef void (*emulate_t)(void (*)(void), void**, const unsigned*, const unsigned*, int, int);
+static void* emulated;
+static emulate_t emulate;
+static struct CUfunc_st* functions = &add_function;
+
+// Reads counts.txt and opens kernels.so, once.
+static void open_kernels(void) {
+  const char* folder = getenv("FAKE_CUDA_KERNELS");
+  char path[1024];
+  struct CUfunc_st read;
+  if (folder == NULL || emulated != NULL) return;
+  snprintf(path, sizeof path, "%s/kernels.so", folder);
+  emulated = dlopen(path, RTLD_NOW);
+  if (emulated == NULL) { fprintf(stderr, "%s\n", dlerror()); abort(); }
+  emulate = (emulate_t)dlsym(emulated, "emulate");
+  snprintf(path, sizeof path, "%s/counts.txt", folder);
+  FILE* file = fopen(path, "r");
+  if (file == NULL) { perror(path); abort(); }
+  while (fscanf(file, "%199s %d", read.name, &read.count) == 2) {
+    struct CUfunc_st* function = malloc(sizeof read);
+    *function = read;
+    function->kernel = (void (*)(void))dlsym(emulated, read.name);
+    function->next = functions;
+    functions = function;
+  }
+  fclose(file);
+}
+
+static void run(const struct CUfunc_st* function, void** arguments, const unsigned* grid, const unsigned* block,
+                unsigned shared) {
+  void* addresses[ARGUMENTS] = {0};
+  if (function->kernel == NULL) {
+    add(arguments, grid[0] * grid[1] * grid[2] * block[0] * block[1] * block[2]);
+    return;
+  }
+  for (int i = 0; i < function->count; ++i) addresses[i] = *(void**)arguments[i];
+  emulate(function->kernel, addresses, grid, block, (int)shared, 0);
+}
 
 CUresult CUDAAPI cuInit(unsigned flags) { ENTER; return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
 CUresult CUDAAPI cuGetErrorString(CUresult status, const char** text) {
@@ -61,7 +110,7 @@ CUresult CUDAAPI cuDeviceGetCount(int* count) { ENTER; *count = 2; return CUDA_S
 CUresult CUDAAPI cuDeviceGet(CUdevice* device, int ordinal) { ENTER; *device = 10 + ordinal; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuDeviceGetName(char* name, int length, CUdevice device) {
   ENTER;
-  snprintf(name, length, "NVIDIA Fake %d", device);
+  snprintf(name, length, "NVIDIA Fake");
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
@@ -69,7 +118,7 @@ CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, 
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 7; return CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; return CUDA_SUCCESS;
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 1; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 0; return CUDA_SUCCESS;
     default: return CUDA_ERROR_INVALID_VALUE;
   }
 }
@@ -168,8 +217,10 @@ CUresult CUDAAPI cuModuleLoadData(CUmodule* module, const void* image) {
 CUresult CUDAAPI cuModuleUnload(CUmodule module) { ENTER; --live_modules; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
   ENTER;
-  *function = &add_function;
-  return strcmp(name, "add") ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS;
+  open_kernels();
+  for (*function = functions; *function != NULL; *function = (*function)->next)
+    if (strcmp((*function)->name, name) == 0) return CUDA_SUCCESS;
+  return CUDA_ERROR_NOT_FOUND;
 }
 CUresult CUDAAPI cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
   ENTER;
@@ -182,7 +233,8 @@ CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, u
                                 unsigned bz, unsigned shared, CUstream stream, void** arguments, void** extra) {
   ENTER;
   if (!stream || extra) return CUDA_ERROR_INVALID_VALUE;
-  function->run(arguments, gx * gy * gz * bx * by * bz);
+  const unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
+  run(function, arguments, grid, block, shared);
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuGraphCreate(CUgraph* graph, unsigned flags) {
@@ -193,7 +245,7 @@ CUresult CUDAAPI cuGraphCreate(CUgraph* graph, unsigned flags) {
 }
 static void keep(struct node* node, const CUDA_KERNEL_NODE_PARAMS* params) {
   node->params = *params;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < params->func->count; ++i) {
     node->values[i] = *(unsigned long long*)params->kernelParams[i];
     node->arguments[i] = &node->values[i];
   }
@@ -230,8 +282,9 @@ CUresult CUDAAPI cuGraphLaunch(CUgraphExec executable, CUstream stream) {
   CUgraph graph = (CUgraph)executable;
   for (int i = 0; i < graph->count; ++i) {
     const CUDA_KERNEL_NODE_PARAMS* p = &graph->nodes[i].params;
-    p->func->run(graph->nodes[i].arguments,
-                 p->gridDimX * p->gridDimY * p->gridDimZ * p->blockDimX * p->blockDimY * p->blockDimZ);
+    const unsigned grid[3] = {p->gridDimX, p->gridDimY, p->gridDimZ};
+    const unsigned block[3] = {p->blockDimX, p->blockDimY, p->blockDimZ};
+    run(p->func, graph->nodes[i].arguments, grid, block, p->sharedMemBytes);
   }
   return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from clockwork_triton.worker.cuda.device import RESERVED_BYTES
+from clockwork_triton.worker.cuda.device import RESERVED_BYTES, pages_of
 from clockwork_triton.worker.cuda.driver import CudaError
-from clockwork_triton.worker.device import UnsuitableModel
+from clockwork_triton.worker.device import DeviceOptions, UnsuitableModel
 from tests.worker import tiny
 from tests.worker.cuda.bench import PAGES, SLOT_BYTES, SLOTS, Bench, kernels, write
 from tests.worker.cuda.fake_driver import Clock, FakeDriver
@@ -99,6 +100,18 @@ def test_inputs_announced_for_another_batch_are_brought_again(bench: Bench) -> N
     bench.device.load(1, (0, 1))
     bench.device.expect(1, 1, 0)
     bench.put(0, ROWS)
+    bench.infer(1, 2, 0)
+    np.testing.assert_array_equal(bench.result(0, 2), tiny.expected(ROWS))
+
+
+def test_inputs_announced_again_are_brought_again(bench: Bench) -> None:
+    bench.device.load(1, (0, 1))
+    bench.put(0, -ROWS)
+    bench.device.expect(1, 2, 0)
+    bench.clock.sleep(1.0)
+    bench.driver.settle()
+    bench.put(0, ROWS)
+    bench.device.expect(1, 2, 0)
     bench.infer(1, 2, 0)
     np.testing.assert_array_equal(bench.result(0, 2), tiny.expected(ROWS))
 
@@ -263,6 +276,14 @@ def test_a_gpu_of_which_nothing_is_said_gives_its_weights_all_that_is_left() -> 
     needed = RESERVED_BYTES + tiny.PAGE + SLOTS * SLOT_BYTES
     driver = FakeDriver(Clock(), kernels(), memory_bytes=needed + rest + 17)
     assert Bench(driver=driver, pages=0).device.pages == 10
+
+
+def test_a_large_gpu_keeps_more_for_the_code_of_its_models() -> None:
+    options = DeviceOptions(0, 1 << 30, 1 << 24, 8, 1 << 26, -1)
+    there = 80 << 30
+    assert pages_of(options, there) == (there - (1 << 30) - (8 << 26) - int(0.02 * there)) >> 24
+    asked = replace(options, memory_bytes=1 << 30)
+    assert pages_of(asked, there) == 64
 
 
 @pytest.mark.parametrize(
