@@ -22,7 +22,7 @@ from clockwork_triton.devices import default_memory, gpu_of, slot_bytes, worker_
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
 from clockwork_triton.engine.worker_process import cores_for
-from clockwork_triton.errors import ServerError
+from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.event_loop import longest_turn_ns
 from clockwork_triton.flag_settings import latency_options
 from clockwork_triton.flags import ServeOptions
@@ -65,6 +65,8 @@ class Server:
     def __init__(self, options: ServeOptions, log: Log) -> None:
         """ServerError if the options make no sense together."""
         self._options = options
+        if options.frontends:
+            _check_front_ends(options)
         arena_fds = tuple(make_arena(number) for number in range(options.frontends))
         workers = worker_options(options, arena_fds)
         _leave_cores_to(workers)
@@ -277,6 +279,14 @@ def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tu
 def _cores(device: str, cores: tuple[int, ...], threads: int) -> tuple[int, ...]:
     """The cores, or any where there are too few for the threads of a CPU's kernels."""
     return () if gpu_of(device) is None and len(cores) < threads else cores
+
+
+def _check_front_ends(options: ServeOptions) -> None:
+    """ServerError where processes cannot share the ports: each would be given one of its own."""
+    if (options.allow_grpc and not options.grpc_port) or (options.allow_http and not options.http_port):
+        raise ServerError(Code.INVALID_ARG, "--frontends needs ports that are named, not 0")
+    if options.trace_config:
+        log_notice("", "--trace-config: front ends of their own processes write no traces")
 
 
 def _leave_cores_to(workers: Sequence[WorkerOptions]) -> None:

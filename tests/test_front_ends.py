@@ -203,3 +203,11 @@ def test_a_port_that_cannot_be_had_ends_the_server(tmp_path: Path) -> None:
         assert server.process.wait(60) == 1
         assert server.process.stderr is not None
         server.process.stderr.close()
+
+
+def test_front_ends_need_ports_to_share(tmp_path: Path) -> None:
+    server = ServerProcess(f"--model-repository={tmp_path}", "--frontends=2")
+    server.read_until("cannot start: --frontends needs ports that are named, not 0")
+    assert server.process.wait(60) == 1
+    assert server.process.stderr is not None
+    server.process.stderr.close()

@@ -50,8 +50,6 @@ log = logging.getLogger(__name__)
 CALIBRATION_LIMIT_S = 300.0
 STUCK_LIMIT_S = 1.0
 STOPPING = "Server is stopping"
-_ENOUGH = 1
-"""Short INFERs at each worker: while one is on its way there and back, what comes next is gathered."""
 _LONGEST_HOLD_S = 0.0005
 
 
@@ -244,10 +242,10 @@ class Engine:
         await gone
 
     def _turn_ended(self) -> None:
-        """Tells the controller of what has arrived, unless the workers have so much of so short work that
-        sending more at once would cost more than it gains: then a result, which comes soon, brings the
-        moment, and what arrives until then can run together."""
-        if self._flights.short < _ENOUGH * len(self._fleet):
+        """Tells the controller of what has arrived, unless the workers have enough to do that is shorter than
+        sending more: then a result, which comes soon, brings the moment, and what arrives until then can run
+        together."""
+        if not self._flights.all_short(len(self._fleet)):
             self._deliver()
         elif self._held is None:
             self._held = asyncio.get_running_loop().call_later(_LONGEST_HOLD_S, self._deliver)

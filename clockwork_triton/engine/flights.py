@@ -51,8 +51,12 @@ class Flights:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._flights: dict[int, Flight] = {}
-        self.short = 0
-        """How many of them are INFERs that hardly take longer than sending them does."""
+        # How many of them are INFERs that take hardly longer than sending them does.
+        self._short = 0
+
+    def all_short(self, workers: int) -> bool:
+        """Whether there is as much as one short INFER for each worker under way, and nothing else."""
+        return 0 < workers <= self._short == len(self._flights)
 
     def depart(
         self, action: Action, worker: WorkerProcess, calls: Sequence[InferenceCall], manifest: Manifest
@@ -75,7 +79,7 @@ class Flights:
                 write_calls(worker.region.slot(flight.slot), manifest, action.batch_size, calls)
             flight.laid_ns = self._clock()
         self._flights[action.action_id] = flight
-        self.short += flight.short
+        self._short += flight.short
         worker.send(action, max(flight.slot, 0), parts)
         flight.sent_ns = self._clock()
 
@@ -91,7 +95,7 @@ class Flights:
         A request may have been given up while its worker was overdue.
         """
         flight = self._flights.pop(result.action_id)
-        self.short -= flight.short
+        self._short -= flight.short
         if flight.slot >= 0:
             if result.status is Status.OK:
                 self._give_answers(flight, result, received_ns, waiting, manifests[flight.action.model_id])
@@ -153,4 +157,4 @@ class Flights:
     def lose(self, worker_id: int) -> None:
         """Forgets what was under way at a worker that is gone, slots and all."""
         for action in self.at(worker_id):
-            self.short -= self._flights.pop(action.action_id).short
+            self._short -= self._flights.pop(action.action_id).short
