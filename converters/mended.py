@@ -6,6 +6,7 @@ Slow are those that it makes kernels of on the spot: these are opaque to what fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -96,10 +97,19 @@ def _mod(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
     return None
 
 
+def _fold(combine: Callable[[Any, Any], Any], inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+    """Of integers, one after the other: TVM's importer stacks them and reduces the stack."""
+    if any("float" in str(value.ty.dtype) for value in inputs):
+        return None
+    return reduce(combine, inputs)
+
+
 _MENDED: Mapping[str, Callable[[Sequence[Any], Mapping[str, Any]], Any]] = {
     "Clip": _clip,
     "Gather": _gather,
     "IsInf": _is_inf,
+    "Max": partial(_fold, relax.op.maximum),
+    "Min": partial(_fold, relax.op.minimum),
     "Mod": _mod,
     "Pad": _pad,
 }

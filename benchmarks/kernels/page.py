@@ -42,6 +42,7 @@ def write(
         machine.description(),
         "",
         summary(ratios),
+        _clock(ratios),
         "",
         "![Ratios](kernels.png)",
         "",
@@ -78,6 +79,15 @@ def summary(ratios: Sequence[Comparison]) -> str:
     return (
         f"Geometric mean **{mean:.2f}** (bound {TARGET_MEAN:.2f}), worst **{worst.ratio:.2f}** "
         f"({worst.model}, batch {worst.batch}; bound {TARGET_WORST:.2f})."
+    )
+
+
+def _clock(ratios: Sequence[Comparison]) -> str:
+    if not any(c.cpu_time for c in ratios):
+        return "The machine did nothing else meanwhile."
+    return (
+        "The machine had other work meanwhile, so these are times on the core, not by the clock: who shares "
+        "its caches still shows, on both sides."
     )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # Models whose cost of a row differs by less than this part of a factor of two are of one tier.
 TIERS_PER_DOUBLING = 2
 
+# A gap between requests counts for this power of a half in the usual gap.
+GAP_SHIFT = 3
+
 # How long requests of a model must have been refused before its estimates are doubted.
 PROBE_GAP_NS = 1_000_000_000
 
@@ -31,15 +34,18 @@ class ModelState:
     is larger. `unserved_ns`: the work waiting that the workers which hold it cannot do in time. `warmth`: see
     the policy. `active_ns`: when a request of it last arrived; `missed_ns`: when one was last refused only
     because the model was not loaded. `probe_ns`: when the next refusal is a reason to doubt its estimates,
-    None if none was refused yet; `probe_gap_ns`: how long none is after that."""
+    None if none was refused yet; `probe_gap_ns`: how long none is after that. `gap_ns`: the time between its
+    requests with a deadline, of which the last arrived at `arrived_ns`."""
 
     __slots__ = (
         "active_ns",
+        "arrived_ns",
         "departed",
         "expiry_ns",
         "fastest_load_ns",
         "fastest_ns",
         "fill",
+        "gap_ns",
         "in_flight",
         "key",
         "load_errors",
@@ -83,6 +89,8 @@ class ModelState:
         self.missed_ns = -FAR
         self.warmth = 0.0
         self.active_ns = -FAR
+        self.arrived_ns = -FAR
+        self.gap_ns = FAR
         self.probe_ns: int | None = None
         self.probe_gap_ns = PROBE_GAP_NS
         self.renew(spec)
@@ -123,6 +131,13 @@ class ModelState:
     def _find_least(self) -> None:
         times = zip(self.typical_ns, self.sizes, strict=True)
         self.row_ns = min([duration_ns // size for duration_ns, size in times], default=0)
+
+    def arrived(self, now_ns: int) -> None:
+        """A request with a deadline has come."""
+        gap_ns = now_ns - self.arrived_ns
+        self.arrived_ns = now_ns
+        known = self.gap_ns < FAR
+        self.gap_ns = self.gap_ns + ((gap_ns - self.gap_ns) >> GAP_SHIFT) if known else gap_ns
 
     def bound_changed(self, size: int, old_ns: int, new_ns: int) -> None:
         """A worker that holds the model takes another time for this batch size than before."""

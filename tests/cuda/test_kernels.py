@@ -162,6 +162,9 @@ def test_movements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case.show("moved ids", case.op("Transpose", ids, perm=[1, 0]), TensorProto.INT64)
     expand = case.constant([3, 2, 6, 4, 8], np.int64)
     case.show("expand", case.op("Expand", x, expand))
+    more = case.indices("more", 11, 5)
+    for kind in ("Max", "Min"):
+        case.show(f"whole {kind}", case.op(kind, ids, case.constant(4, np.int64), more), TensorProto.INT64)
     case.show("flat", case.op("Flatten", images, axis=1))
     case.show("cast", case.op("Cast", ids, to=TensorProto.FLOAT))
     case.show("equal", case.op("Equal", ids, case.constant(3, np.int64)), TensorProto.BOOL)

@@ -135,6 +135,7 @@ class AdaptivePolicy(DeadlinePolicy):
         if pending.due_ns < FAR:
             self._slack.note(pending.due_ns - now_ns - pending.model.fastest_ns[pending.size], now_ns)
             self._count_active(pending.model, now_ns)
+            pending.model.arrived(now_ns)
         super().queued(pending, now_ns)
 
     def crowded_out(self, pending: Pending, now_ns: int) -> bool:

@@ -28,6 +28,16 @@ def ripe_ns(replica: Replica, choice: Choice) -> int:
     return due_ns - bounds_ns[choice.size + 1]
 
 
+def grows(replica: Replica, choice: Choice, start_ns: int) -> bool:
+    """Whether a larger batch could be had later: there is time, and the usual arrivals would fill it."""
+    left_ns = ripe_ns(replica, choice) - start_ns
+    if left_ns <= 0:
+        return False
+    model = replica.model
+    missing = model.sizes[choice.size + 1] - model.sizes[choice.size]
+    return missing * model.gap_ns < left_ns
+
+
 class MostWork:
     """Ripe batches first, the one with most rows a second: they can only lose by waiting, while the others
     can still grow, and a batch run small is what wastes a saturated device. But a ripe batch that does much
@@ -60,7 +70,7 @@ class MostWork:
             for candidate in _candidates(pool, top.model.tier, rank, start_ns):
                 replica, choice = candidate
                 rate = replica.rate(choice.size)
-                if ripe_ns(replica, choice) > start_ns:
+                if grows(replica, choice, start_ns):
                     if rate > growing_rate:
                         growing, growing_rate = candidate, rate
                 elif rate > ripe_rate:
