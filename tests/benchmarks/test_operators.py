@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.operators.page import page
+from benchmarks.operators.page import COLUMNS, PAGE, page
 from benchmarks.operators.suite import cases
 from benchmarks.operators.trial import Trial, attempt
 
@@ -50,3 +51,15 @@ def test_the_page_counts() -> None:
     assert "| Add | 2 | 1 | 0 | 0 | 1 | c |" in text
     assert "| Relu | 1 | 0 | 0 | 1 | 0 | a \\| b |" in text
     assert "Of 2 operators, 1 can be converted" in text
+
+
+def test_the_page_is_current() -> None:
+    """In form: it has every operator and test of the installed suite, and nothing is wrong."""
+    lines = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    header, *rows = ([cell.strip("| ") for cell in line] for line in lines)
+    assert tuple(header) == COLUMNS
+    assert {row[0]: int(row[1]) for row in rows} == Counter(case.operator for case in cases().values())
+    for operator, count, passed, constant, refused, wrong, *message in rows:
+        assert int(count) == int(passed) + int(constant) + int(refused) + int(wrong)
+        assert int(wrong) == 0, operator
+        assert bool(int(refused)) == bool(message[0]), operator
