@@ -69,8 +69,10 @@ def measure(name: str, arguments: argparse.Namespace) -> None:
         profile.unlink()
     begin = time.time()
     samples: list[Sample] = earlier["samples"]
+    complete = False
     try:
         SCENARIOS[name](settings, samples)
+        complete = True
     finally:
         document = {
             "scenario": name,
@@ -78,6 +80,7 @@ def measure(name: str, arguments: argparse.Namespace) -> None:
             "machine": machine.description(),
             "rounds": earlier["rounds"] + arguments.rounds,
             "seconds": arguments.seconds,
+            "complete": complete,
         }
         _keep(file, document, samples)
     print(f"{name} took {time.time() - begin:.0f} s")

@@ -82,6 +82,8 @@ def section(name: str, document: Mapping[str, Any], results: Path) -> Report:
         _closed(report, samples)
         report.pictures.append(results / "compare" / f"{name}.png")
         pictures.closed(TITLES[name], _medians(samples), report.pictures[-1])
+    if not document["complete"]:
+        report.notes.append("It was ended before it was through: what is missing was not measured.")
     others = [sample["others"] for sample in samples if "others" in sample]
     report.notes.append(
         f"{document['date']}, {document['rounds']} rounds, {document['seconds']:g} s each with `bench`."
@@ -193,8 +195,10 @@ def _overload(report: Report, samples: Sequence[Sample], picture: Path) -> None:
     first, runs = samples[0], [sample for sample in samples[1:] if "error" not in sample]
     report.notes += [f"Failed: {each['server']}: {each['error']}" for each in samples if "error" in each]
     capacity = first["capacity"]
-    factors = sorted({run["factor"] for run in runs})
     names = list(dict.fromkeys(run["server"] for run in runs))
+    measured = {(run["server"], run["factor"]) for run in runs}
+    # What was cut short compares nothing.
+    factors = sorted(f for f in {f for _, f in measured} if all((name, f) in measured for name in names))
     table = report.table(
         f"Capacity: {capacity:,.0f} a second",
         *("server", "alone/s", "memory MB", "load", "offered/s", "good/s", "of sent", "late", "refused"),

@@ -11,7 +11,7 @@ from benchmarks.compare import page
 from benchmarks.compare.scenarios import OURS, SCENARIOS
 
 GRPCIO = f"{OURS} over grpcio"
-HEAD = {"date": "2026-01-02", "machine": "Machine: one.", "rounds": 3, "seconds": 3.0}
+HEAD = {"date": "2026-01-02", "machine": "Machine: one.", "rounds": 3, "seconds": 3.0, "complete": True}
 
 
 def closed_samples(cpu_us: float) -> Iterator[dict[str, Any]]:
