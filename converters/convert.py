@@ -21,6 +21,7 @@ from converters.lower import lower
 from converters.plan import plan
 from converters.prepare import prepare
 from converters.request import ConversionError, ConversionRequest, Progress
+from converters.schedules.cpu.search import TRIALS
 from converters.schedules.cpu.tuning import Tuner
 from converters.shapes import input_shapes
 from converters.source import Source, read_source
@@ -55,6 +56,7 @@ def convert(
     with WeightSpool(directory) as spool, Compiler(target) as compiler:
         tuner = _tuner(request, target, choices)
         kernels = KernelSet(target, request.precision, compiler if request.target == "cpu" else None, tuner)
+        kernels.trials = TRIALS if request.tune == "search" else 0
         lowering = _Lowering(source, request, inputs, outputs, kernels, spool)
         for size in sorted(request.batch_sizes):
             progress.begin(f"lowering batch size {size}")

@@ -32,6 +32,8 @@ class KernelSet:
     """For a CPU: where kernels go as they come. A GPU's are compiled together."""
     tuner: Tuner | None = None
     """For a CPU: chooses tiles by timing them, which nothing should be compiled beside."""
+    trials: int = 0
+    """For a CPU: schedules that are tried for each kernel that no template knows."""
     functions: dict[str, tirx.PrimFunc] = field(default_factory=dict)
     scratch: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     _names: dict[Any, str] = field(default_factory=dict)

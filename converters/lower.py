@@ -24,7 +24,7 @@ def lower(module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> Gra
     try:
         with kernels.target:
             tuned = kernels.tuner.lower if kernels.tuner is not None else None
-            module = schedules.pipeline(kernels.target, kernels.precision, tuned)(module)
+            module = schedules.pipeline(kernels.target, kernels.precision, tuned, kernels.trials)(module)
     except Exception as error:  # whatever a pass of TVM stumbles upon
         raise ConversionError(f"TVM cannot compile the model: {error}") from error
     graph = _Walk(module, kernels, store).graph()

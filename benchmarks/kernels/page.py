@@ -97,7 +97,7 @@ def _left_out(ratios: Sequence[Comparison]) -> str:
 
 def _clock(ratios: Sequence[Comparison]) -> str:
     if not any(c.cpu_time for c in ratios):
-        return "The machine did nothing else meanwhile."
+        return "By the clock: what else ran on the machine shows in the tails, and hardly in the medians."
     return (
         "The machine had other work meanwhile, so these are times on the core, not by the clock: who shares "
         "its caches still shows, on both sides."

@@ -10,7 +10,9 @@ from converters.schedules.network.writer import Lower
 from converters.schedules.pipeline import cpu_passes, cuda_passes
 
 
-def pipeline(target: tvm.target.Target, precision: str = "tf32", lower: Lower | None = None) -> Any:
+def pipeline(
+    target: tvm.target.Target, precision: str = "tf32", lower: Lower | None = None, trials: int = 0
+) -> Any:
     """The passes that turn an imported module into kernels for `target`.
 
     In: an IRModule whose `main` is Relax with static shapes and weights as constants. Out: one whose
@@ -18,7 +20,9 @@ def pipeline(target: tvm.target.Target, precision: str = "tf32", lower: Lower | 
     computed from constants alone has become a constant. Run it under `target`.
 
     `precision`: of products on a GPU, see `schedules.cuda.gpu`. A CPU computes in FP32. `lower`: what makes
-    the kernels of a CPU, such as `schedules.cpu.tuning.Tuner.lower`.
+    the kernels of a CPU, such as `schedules.cpu.tuning.Tuner.lower`. `trials`: how many schedules
+    MetaSchedule tries for each kernel of a CPU that no template knows.
     """
-    passes = cuda_passes(target, precision) if target.kind.name == "cuda" else cpu_passes(target, lower)
-    return tvm.ir.transform.Sequential(passes)
+    if target.kind.name == "cuda":
+        return tvm.ir.transform.Sequential(cuda_passes(target, precision))
+    return tvm.ir.transform.Sequential(cpu_passes(target, lower, trials))

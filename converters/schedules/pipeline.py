@@ -10,6 +10,7 @@ from tvm import relax
 
 from converters.schedules.cpu import lowering as cpu_lowering
 from converters.schedules.cpu.fallback import schedule_the_rest
+from converters.schedules.cpu.search import search_the_rest
 from converters.schedules.cuda import layout as cuda_layout
 from converters.schedules.cuda import lowering as cuda_lowering
 from converters.schedules.cuda.gpu import Gpu
@@ -27,16 +28,17 @@ Lay = Callable[[Network], Network]
 """Chooses the layouts of a simplified network's tensors, and the algorithms of its operations."""
 
 
-def cpu_passes(target: tvm.target.Target, lower: Lower | None = None) -> list[Any]:
+def cpu_passes(target: tvm.target.Target, lower: Lower | None = None, trials: int = 0) -> list[Any]:
     """Kernels from the templates in `cpu` where they know the operator, from TVM elsewhere. `lower`: how the
-    templates are used, if another way than the plain one."""
+    templates are used, if another way than the plain one. `trials`: schedules for each of TVM's kernels."""
     machine = Machine.of(target)
+    search = [search_the_rest(target, trials)] if trials else []
     return [
         _templates(
             lambda network: join_in_place(cpu_layout.assign_layouts(network, machine)),
             cpu_lowering.is_anchor,
             lower or (lambda op, inputs, outputs: cpu_lowering.lower(op, inputs, outputs, machine)),
-            [*_library(target), schedule_the_rest],
+            [*_library(target), *search, schedule_the_rest],
         )
     ]
 

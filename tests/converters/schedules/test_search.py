@@ -1,0 +1,33 @@
+"""MetaSchedule finds schedules for kernels that no template knows. A minute: it starts processes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax
+
+from converters.schedules.cpu.search import search_the_rest
+from tests.converters.schedules.harness import AVX512, random
+
+
+@pytest.mark.long
+# MetaSchedule leaves its processes to the collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_schedule_is_found_and_right() -> None:
+    target = tvm.target.Target(dict(AVX512))
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType([32, 48], "float64"))
+    w = relax.Var("w", relax.TensorType([48, 64], "float64"))
+    with builder.function("main", [x, w]):
+        with builder.dataflow():
+            result = builder.emit_output(builder.emit(relax.op.matmul(x, w)))
+        builder.emit_func_output(result)
+    plain = relax.transform.LegalizeOps()(builder.get())
+    found = search_the_rest(target, 4)(plain)["matmul"]
+    assert found.attrs["tirx.is_scheduled"]
+    library = tvm.compile(found.with_attr("global_symbol", "matmul"), target=target)
+    left, right = random(32, 48).astype(np.float64), random(48, 64).astype(np.float64)
+    product = tvm.runtime.tensor(np.zeros((32, 64)))
+    library["matmul"](tvm.runtime.tensor(left), tvm.runtime.tensor(right), product)
+    np.testing.assert_allclose(product.numpy(), left @ right, rtol=1e-12, atol=1e-12)
