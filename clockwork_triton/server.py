@@ -57,6 +57,8 @@ log = logging.getLogger(__name__)
 
 WORKSPACE_BYTES = 1 << 30
 OPEN_FILES = 1 << 16
+BUFFER_SHARE = 0.08
+"""Of a request's budget, for the way of its answer through a front end that shares its core with clients."""
 
 
 class Server:
@@ -73,7 +75,7 @@ class Server:
         keep_freed_memory()
         _allow_open_files()
         self._bars = ConversionBars()
-        controller = Controller(POLICIES[options.policy](), ControllerOptions())
+        controller = Controller(POLICIES[options.policy](), ControllerOptions(buffer_share=BUFFER_SHARE))
         self._engine = Engine(controller, EngineOptions(workers, options.action_log, options.request_log))
         self._pool = ConversionPool(options.artifact_cache)
         self._loader = ArtifactLoader(

@@ -27,10 +27,11 @@ def deadline(
 
 def overdue(arrival_ns: int, deadline_ns: int, now_ns: int) -> bool:
     """Whether a request is to be refused at the door: its deadline has passed, or the front end is so far
-    behind that half of its budget has.
+    behind that a quarter of its budget has.
 
-    The way back through a front end that is behind takes as long as the way in, which no plan of the workers'
-    time knows. Refusing from half the budget on keeps what waits before the door short, and costs little.
+    The way back through a front end that is behind takes as long as the way in, for the result and again for
+    the answer, which no plan of the workers' time knows. Refusing early keeps what waits before the door
+    short, and costs little.
     """
     waited_ns = now_ns - arrival_ns
-    return now_ns >= deadline_ns or (waited_ns > BEHIND_NS and 2 * waited_ns > deadline_ns - arrival_ns)
+    return now_ns >= deadline_ns or (waited_ns > BEHIND_NS and 4 * waited_ns > deadline_ns - arrival_ns)

@@ -107,8 +107,10 @@ def test_restricted_rpcs_need_their_header(header: list[tuple[str, str]]) -> Non
     run(test())
 
 
-@pytest.mark.parametrize(("waited_ms", "code"), [(51, Code.UNAVAILABLE), (49, Code.INVALID_ARG)])
-def test_what_waited_for_half_its_budget_is_refused_before_it_is_decoded(waited_ms: int, code: Code) -> None:
+@pytest.mark.parametrize(("waited_ms", "code"), [(26, Code.UNAVAILABLE), (24, Code.INVALID_ARG)])
+def test_what_waited_for_a_quarter_of_its_budget_is_refused_before_it_is_decoded(
+    waited_ms: int, code: Code
+) -> None:
     message = infer_request()
     message.parameters["timeout"].int64_param = 100_000
     del message.raw_input_contents[:]
