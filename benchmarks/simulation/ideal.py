@@ -121,9 +121,8 @@ def run(trials: Trials, pictures: Path) -> Report:
         table.add(case.name, round(case.overload), *map(_cell, (case.clockwork, case.best, *mine)))
     _judge(found, cells)
     found.notes.append(
-        "The references are by another simulation, of the orders alone. The load of their goodput is known"
-        " only as a factor (1.5; mixed: 3), here of what the devices can do in batches of 16, so that more"
-        " goodput may be due to more load. The loads at which 99 % are in time can be compared."
+        "The references are by another simulation, of the orders alone. The overload is 1.5 (mixed: 3) times"
+        " what the devices can do in batches of 16, where its goodput for Clockwork is found again."
     )
     return found
 
@@ -133,14 +132,14 @@ def _cell(pair: tuple[float, float]) -> str:
 
 
 def _judge(found: Report, cells: dict[tuple[str, str], tuple[float, float]]) -> None:
-    off = {case.name: cells[case.name, "clockwork"][0] / case.clockwork[0] - 1 for case in CASES}
-    worst = max(off.items(), key=lambda item: abs(item[1]))
-    found.claim(
-        "The greatest load of `clockwork` is the reference's within 5 % in every case",
-        all(abs(error) <= 0.05 for error in off.values()),
-        f"furthest: {worst[0]}, {worst[1]:+.1%}",
-    )
     for what, index in (("greatest load", 0), ("goodput at overload", 1)):
+        off = {case.name: cells[case.name, "clockwork"][index] / case.clockwork[index] - 1 for case in CASES}
+        worst = max(off.items(), key=lambda item: abs(item[1]))
+        found.claim(
+            f"The {what} of `clockwork` is the reference's within 5 % in every case",
+            all(abs(error) <= 0.05 for error in off.values()),
+            f"furthest: {worst[0]}, {worst[1]:+.1%}",
+        )
         ratios = {case.name: cells[case.name, "adaptive"][index] / case.best[index] - 1 for case in CASES}
         least = min(ratios.items(), key=lambda item: item[1])
         found.claim(
