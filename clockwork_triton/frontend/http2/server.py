@@ -13,8 +13,8 @@ from clockwork_triton.frontend.http2.connection import Connection
 from clockwork_triton.frontend.http2.limits import Limits, RequestMemory
 from clockwork_triton.frontend.http2.service import Service
 
-_READ_BYTES = 32 << 10
-"""What one client can have done before the others' turn: some hundred small requests. All but the beginning
+_READ_BYTES = 8 << 10
+"""What one client can have done before the others' turn: some dozens of small requests. All but the beginning
 of a large message is read in one piece all the same."""
 _BACKLOG = 1024
 
