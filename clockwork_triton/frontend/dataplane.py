@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ExecutionError, ServerError
 from clockwork_triton.frontend.execution import Execution, Surroundings
 from clockwork_triton.frontend.facilities import Facilities
+from clockwork_triton.frontend.outcome import outcome_of
 from clockwork_triton.frontend.prepared import PreparedModel, PreparedModels
 from clockwork_triton.frontend.request import InferRequest, InferResponse
 from clockwork_triton.frontend.response_cache import ResponseCache
@@ -116,16 +116,10 @@ class DataPlane:
         transport_deadline_ns: int | None = None,
     ) -> InferResponse:
         """As `begin`, for those who wait for the response. Cancelling the task cancels the request."""
-        outcome: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
         stages = Stages(arrival_ns, self.clock())
-        execution = self.begin(
-            name, version, decode, stages, partial(_settle, outcome), arrival_ns, transport_deadline_ns
+        return await outcome_of(
+            lambda done: self.begin(name, version, decode, stages, done, arrival_ns, transport_deadline_ns)
         )
-        try:
-            return await outcome
-        except asyncio.CancelledError:
-            execution.cancel()
-            raise
 
     def begin(
         self,
@@ -220,12 +214,3 @@ class DataPlane:
     async def drained(self) -> None:
         """Returns once no inference is under way."""
         await self._idle.wait()
-
-
-def _settle(future: asyncio.Future[InferResponse], outcome: InferResponse | ServerError) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, ServerError):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)

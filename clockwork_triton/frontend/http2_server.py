@@ -18,7 +18,8 @@ from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.streaming import StreamCall
 from clockwork_triton.frontend.http2.tls import server_context
 from clockwork_triton.frontend.http2.unary import AsyncUnaryCall, UnaryCall
-from clockwork_triton.frontend.service import Cancellable, InferenceService, Reply
+from clockwork_triton.frontend.outcome import Cancellable
+from clockwork_triton.frontend.service import InferenceService, Reply
 from clockwork_triton.inference import Buffer
 
 STATUS = {

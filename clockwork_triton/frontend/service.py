@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
@@ -23,6 +23,7 @@ from clockwork_triton.frontend import codec
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.handlers import Call, StreamHandler, UnaryHandler, restrict
 from clockwork_triton.frontend.operations import Operations
+from clockwork_triton.frontend.outcome import Cancellable, outcome_of
 from clockwork_triton.frontend.parameters import timeout_of
 from clockwork_triton.frontend.queries import Queries, ServerIdentity
 from clockwork_triton.frontend.request import InferResponse
@@ -47,11 +48,6 @@ Reply = Sequence[Buffer]
 Done = Callable[[Reply | ServerError], None]
 RpcElsewhere = Callable[[str, Buffer, Call], Awaitable[bytes]]
 """Has another process answer a call of a path. ServerError as its answer, or if it cannot be had."""
-
-
-class Cancellable(Protocol):
-    def cancel(self) -> None:
-        """Nobody waits any more."""
 
 
 class _Forwarded:
@@ -160,13 +156,7 @@ class InferenceService:
 
     async def model_infer(self, data: Buffer, call: Call) -> bytes:
         """As `begin_infer`, for those who wait."""
-        ended: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        execution = self.begin_infer(data, call, partial(_settle, ended))
-        try:
-            return b"".join(await ended)
-        except asyncio.CancelledError:
-            execution.cancel()
-            raise
+        return b"".join(await outcome_of(partial(self.begin_infer, data, call)))
 
     async def model_stream_infer(
         self, requests: AsyncIterator[Buffer], call: Call
@@ -230,12 +220,3 @@ def _parse(parse: Callable[[Buffer], Message], name: str, data: Buffer) -> Messa
         return parse(data)
     except DecodeError:
         raise ServerError(Code.INVALID_ARG, f"the request is not a valid {name} message") from None
-
-
-def _settle(future: asyncio.Future[Reply], outcome: Reply | ServerError) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, ServerError):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)

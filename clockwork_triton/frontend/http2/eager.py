@@ -12,7 +12,8 @@ from typing import Any
 def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
     """Runs `coroutine` to where it first waits, and the rest of it in a task; None if it has ended.
 
-    What it raises comes out of here, except that a coroutine may cancel itself."""
+    It must not raise: where that would show differs between versions of Python.
+    """
     if sys.version_info >= (3, 12):
         task = asyncio.Task(coroutine, loop=loop, eager_start=True)
         return None if task.done() else task
