@@ -6,7 +6,6 @@ memory, and so are its results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -16,8 +15,8 @@ from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.problem import padded_columns
 from converters.schedules.cuda.window import Window
 from converters.schedules.network import ops
-from converters.schedules.network.builder import Builder
 from converters.schedules.network.graph import Array, Network, Node, Shape, Tensor
+from converters.schedules.network.layouts import Layouts
 
 
 @dataclass(frozen=True)
@@ -63,25 +62,14 @@ def assign_layouts(network: Network, gpu: Gpu) -> Network:
     return _Layouts(network, gpu).run()
 
 
-class _Layouts(Builder):
+class _Layouts(Layouts):
     """Rewrites a network; a tensor of the old one exists in the new one plain, channels last, or both."""
 
     def __init__(self, source: Network, gpu: Gpu) -> None:
-        super().__init__()
-        self._source = source
+        super().__init__(source)
         self._halves = gpu.precision == "fp16"
         self._rounded = gpu.precision == "tf32"
-        self._plain: dict[Tensor, Tensor] = {tensor: tensor for tensor in source.inputs}
         self._last: dict[Tensor, Tensor] = {}
-        self._packed: dict[tuple[Tensor, Hashable], Tensor] = {}
-
-    def run(self) -> Network:
-        for node in self._source.nodes:
-            handler = getattr(self, f"_{type(node.op).__name__.lower()}", None)
-            if handler is None or not handler(node):
-                self._keep(node)
-        outputs = tuple(map(self.plain, self._source.outputs))
-        return Network(self.nodes, self._source.inputs, outputs).pruned()
 
     def plain(self, tensor: Tensor) -> Tensor:
         """The tensor as it is in the source."""
@@ -102,19 +90,6 @@ class _Layouts(Builder):
 
     def is_last(self, tensor: Tensor) -> bool:
         return tensor in self._last and tensor not in self._plain
-
-    def packed(self, constant: Tensor, how: Hashable, pack: Callable[[Array], Array]) -> Tensor:
-        """A constant in another form, which nodes that share it share."""
-        key = constant, how
-        if key not in self._packed:
-            assert constant.data is not None
-            self._packed[key] = Tensor.constant(pack(constant.data))
-        return self._packed[key]
-
-    def _keep(self, node: Node) -> None:
-        inputs = tuple(map(self.plain, node.inputs))
-        self.nodes.append(Node(node.op, inputs, node.outputs))
-        self._plain.update({tensor: tensor for tensor in node.outputs})
 
     def _emit_last(self, node: Node, op: object, inputs: list[Tensor]) -> bool:
         output = node.output

@@ -8,7 +8,6 @@ channels of all images are one piece of memory: joining or splitting channels ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,8 @@ from converters.schedules.cpu.window import Window
 from converters.schedules.machine import Machine
 from converters.schedules.network import ops
 from converters.schedules.network.algorithms import choose_algorithms
-from converters.schedules.network.builder import Builder
 from converters.schedules.network.graph import Array, Network, Node, Shape, Tensor
+from converters.schedules.network.layouts import Layouts
 
 
 @dataclass(frozen=True)
@@ -78,26 +77,15 @@ def assign_layouts(network: Network, machine: Machine) -> Network:
     return _Layouts(network, machine).run()
 
 
-class _Layouts(Builder):
+class _Layouts(Layouts):
     """Rewrites a network; a tensor of the old one exists in the new one plain, blocked or both."""
 
     def __init__(self, source: Network, machine: Machine) -> None:
-        super().__init__()
+        super().__init__(source)
         self.lanes = machine.lanes
         self.algorithms = choose_algorithms(source, machine)
-        self._source = source
-        self._plain: dict[Tensor, Tensor] = {tensor: tensor for tensor in source.inputs}
         self._blocked: dict[Tensor, Tensor] = {}
         self._channels_last: dict[Tensor, Tensor] = {}
-        self._packed: dict[tuple[Tensor, Hashable], Tensor] = {}
-
-    def run(self) -> Network:
-        for node in self._source.nodes:
-            handler = getattr(self, f"_{type(node.op).__name__.lower()}", None)
-            if handler is None or not handler(node):
-                self._keep(node)
-        outputs = tuple(map(self.plain, self._source.outputs))
-        return Network(self.nodes, self._source.inputs, outputs).pruned()
 
     def is_blocked(self, tensor: Tensor) -> bool:
         return tensor in self._blocked
@@ -141,19 +129,6 @@ class _Layouts(Builder):
                 result = self.emit(Block(), [self.plain(tensor)], shape)
         self._blocked[tensor] = result
         return result
-
-    def packed(self, constant: Tensor, how: Hashable, pack: Callable[[Array], Array]) -> Tensor:
-        """A constant in another form, which nodes that share it share."""
-        key = constant, how
-        if key not in self._packed:
-            assert constant.data is not None
-            self._packed[key] = Tensor.constant(pack(constant.data))
-        return self._packed[key]
-
-    def _keep(self, node: Node) -> None:
-        inputs = tuple(map(self.plain, node.inputs))
-        self.nodes.append(Node(node.op, inputs, node.outputs))
-        self._plain.update({tensor: tensor for tensor in node.outputs})
 
     def _emit_blocked(self, node: Node, op: object, inputs: list[Tensor]) -> bool:
         self._blocked[node.output] = self.emit(op, inputs, blocked_shape(node.output.shape, self.lanes))
