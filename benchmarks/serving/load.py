@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from random import Random
 
 import numpy as np
 
 from clockwork_triton.bench import wire
+from clockwork_triton.bench.driver import GAVE_UP, Driver
+from clockwork_triton.bench.ledger import Outcome, outcome_of
+from clockwork_triton.bench.pool import INFER, Pool
+from clockwork_triton.simulation.workloads import FixedSlo, Timestamps
 
-INFER = "/inference.GRPCInferenceService/ModelInfer"
 CONNECTIONS = 8
 """Of an open loop, so that no limit on the streams of one holds requests back."""
-BATCH = 32
-"""So many requests at most are sent between two looks at the answers."""
 HANG = "HANG"
 HANG_S = 30.0
 """A request without an answer for this long hangs. Far beyond every timeout that checks give."""
@@ -123,18 +123,19 @@ def poisson(rate: float, seconds: float, seed: int) -> list[float]:
 
 
 def open_loop(address: str, requests: Sequence[bytes], arrivals: Sequence[float]) -> list[Answer]:
-    """Sends at the times of `arrivals` (seconds) whatever became of earlier requests, and waits for all."""
+    """Sends at the times of `arrivals` (seconds) whatever became of earlier requests, and waits for all.
+    Returned in the order of the schedule."""
 
     async def run() -> list[Answer]:
-        connections = [await wire.connect(address, INFER) for _ in range(CONNECTIONS)]
-        for connection in connections:
-            await connection.settled()
-        begin_ns = time.monotonic_ns() + 50_000_000
-        schedule = _Schedule(connections, requests, [begin_ns + int(each * 1e9) for each in arrivals])
-        answers = await schedule.run()
-        for connection in connections:
-            connection.close()
-        return answers
+        times_ns = [int(each * 1e9) for each in arrivals]
+        numbers = [number % len(requests) for number in range(len(arrivals))]
+        schedule = Timestamps(times_ns, numbers, FixedSlo(None))
+        answers = _Answers(requests)
+        async with Pool(address, CONNECTIONS) as pool:
+            begin_ns = time.monotonic_ns() + 50_000_000
+            end_ns = begin_ns + (times_ns[-1] + 1 if times_ns else 0)
+            await Driver(pool, answers, answers, begin_ns, end_ns).run([schedule], Random(0), HANG_S)
+        return sorted(answers.answers, key=lambda answer: (answer.due_ns, answer.sent_ns))
 
     gc.collect()
     gc.disable()  # A look through so many answers would keep others waiting.
@@ -144,59 +145,21 @@ def open_loop(address: str, requests: Sequence[bytes], arrivals: Sequence[float]
         gc.enable()
 
 
-class _Schedule:
-    """Requests sent at the times they are due, and what became of them."""
+class _Answers:
+    """The requests of an open loop, by their places, and what became of each."""
 
-    def __init__(
-        self, connections: Sequence[wire.Connection], requests: Sequence[bytes], due_ns: Sequence[int]
-    ) -> None:
-        self._connections = connections
+    def __init__(self, requests: Sequence[bytes]) -> None:
         self._requests = requests
-        self._due_ns = due_ns
-        self._sent_ns: list[int] = []
-        self._answers: dict[int, Answer] = {}
-        self._all_there = asyncio.Event()
+        self.answers: list[Answer] = []
 
-    async def run(self) -> list[Answer]:
-        """In the order of the schedule."""
-        if self._due_ns:
-            self._go_on()
-            patience_s = (self._due_ns[-1] - time.monotonic_ns()) / 1e9 + HANG_S
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._all_there.wait(), patience_s)
-        hung = wire.Reply(HANG, b"", False)
-        for number in range(len(self._sent_ns)):
-            if number not in self._answers:
-                self._done(number, hung)
-        return [self._answers[number] for number in range(len(self._sent_ns))]
+    def get(self, model_id: int, slo_ns: int | None, rows: int, priority: int) -> bytes:
+        return self._requests[model_id]
 
-    def _go_on(self) -> None:
-        """Sends what is due, some at a time, so that answers are read however late the schedule is."""
-        loop = asyncio.get_running_loop()
-        for _ in range(BATCH):
-            number = len(self._sent_ns)
-            if number == len(self._due_ns):
-                break
-            if self._due_ns[number] > time.monotonic_ns():
-                loop.call_at(self._due_ns[number] / 1e9, self._go_on)
-                break
-            self._sent_ns.append(time.monotonic_ns())
-            request = self._requests[number % len(self._requests)]
-            self._connections[number % len(self._connections)].send(request, partial(self._done, number))
-        else:
-            loop.call_soon(self._go_on)
-        for connection in self._connections:
-            connection.flush()
-
-    def _done(self, number: int, reply: wire.Reply) -> None:
-        details = "" if reply.status == "OK" else reply.body.decode(errors="replace")
-        self._answers[number] = Answer(
-            number % len(self._requests),
-            self._due_ns[number],
-            self._sent_ns[number],
-            time.monotonic_ns(),
-            reply.status,
-            details,
-        )
-        if len(self._answers) == len(self._due_ns):
-            self._all_there.set()
+    def enter(
+        self, model_id: int, due_ns: int, sent_ns: int, done_ns: int, slo_ns: int | None, reply: wire.Reply
+    ) -> Outcome:
+        hung = reply is GAVE_UP
+        details = "" if hung or reply.status == "OK" else reply.body.decode(errors="replace")
+        status = HANG if hung else reply.status
+        self.answers.append(Answer(model_id, due_ns, sent_ns, done_ns, status, details))
+        return outcome_of(reply, done_ns - sent_ns, slo_ns)

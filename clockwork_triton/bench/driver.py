@@ -12,8 +12,7 @@ from heapq import merge
 from random import Random
 from typing import Protocol
 
-from clockwork_triton.bench.ledger import Ledger, Outcome
-from clockwork_triton.bench.requests import RequestBook
+from clockwork_triton.bench.ledger import Outcome
 from clockwork_triton.bench.wire import Reply
 from clockwork_triton.simulation.workloads import Arrival, ClosedLoop, OpenLoop, Workload
 
@@ -22,12 +21,26 @@ BATCH = 32
 """So many requests at most are sent between two looks at the answers, however late the schedule is."""
 REST_S = 0.1
 """How long a client of a closed loop rests after a lost request."""
+GAVE_UP = Reply("UNKNOWN", b"no answer came", False)
+"""What is entered for a request that has not ended."""
 
 
 class Connecting(Protocol):
     def send(self, request: bytes, done: Callable[[Reply], None]) -> None: ...
 
     def flush(self) -> None: ...
+
+
+class Book(Protocol):
+    def get(self, model_id: int, slo_ns: int | None, rows: int, priority: int) -> bytes:
+        """A request, serialised."""
+
+
+class Entries(Protocol):
+    def enter(
+        self, model_id: int, due_ns: int, sent_ns: int, done_ns: int, slo_ns: int | None, reply: Reply
+    ) -> Outcome:
+        """What became of a request."""
 
 
 class Connections(Protocol):
@@ -51,8 +64,8 @@ class Driver:
     def __init__(
         self,
         connections: Connections,
-        book: RequestBook,
-        ledger: Ledger,
+        book: Book,
+        ledger: Entries,
         begin_ns: int,
         end_ns: int,
         now_ns: Callable[[], int] = time.monotonic_ns,
@@ -165,9 +178,9 @@ class Driver:
             self._idle.set()
 
     def _give_up(self) -> None:
-        now_ns, reply = self._now_ns(), Reply("UNKNOWN", b"no answer came", False)
+        now_ns = self._now_ns()
         for model_id, due_ns, sent_ns, slo_ns in self._open.values():
-            self._ledger.enter(model_id, due_ns, sent_ns, now_ns, slo_ns, reply)
+            self._ledger.enter(model_id, due_ns, sent_ns, now_ns, slo_ns, GAVE_UP)
         self._open.clear()
 
 
