@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -98,29 +97,14 @@ def _python_server(home: Path, contender: Contender, repository: Path, log: Path
         "PYTHONPATH": str(models.PEERS),
     }
     command = [str(home / "bin" / "python"), str(script), str(repository), str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=variables)
-    try:
-        address = f"127.0.0.1:{port}"
-        _wait_ready(process, address, log)
+    address = f"127.0.0.1:{port}"
+    ready = partial(_ready, address)
+    with processes.started(command, variables, log, ready, patience_s=PATIENCE_S, grace_s=10) as process:
         yield Running(contender.name, address, process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def _wait_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    begin = time.monotonic()
-    with grpc.insecure_channel(address) as channel:
+def _ready(address: str) -> bool:
+    with contextlib.suppress(grpc.RpcError), grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        while time.monotonic() - begin < PATIENCE_S and process.poll() is None:
-            with contextlib.suppress(grpc.RpcError):
-                if stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=5).ready:
-                    return
-            time.sleep(0.1)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-    raise RuntimeError(f"{process.args!r} did not become ready:\n{tail}")
+        return bool(stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=5).ready)
+    return False

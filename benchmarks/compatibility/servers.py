@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+from benchmarks.serving.processes import started
+from benchmarks.serving.server import free_ports
 
 PATIENCE_S = 120.0
 
@@ -26,14 +27,6 @@ class Ports:
     grpc: int
     metrics: int
     pid: int = 0
-
-
-def free_ports() -> Ports:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    numbers = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return Ports(*numbers)
 
 
 @contextlib.contextmanager
@@ -68,30 +61,17 @@ def running(
     command: list[str], repository: Path, log: Path, flags: tuple[str, ...], environment: dict[str, str]
 ) -> Iterator[Ports]:
     """A server that takes Triton's flags, for the length of a `with` block."""
-    ports = free_ports()
+    ports = Ports(*free_ports(3))
     command = [*command, f"--model-repository={repository}", *flags]
     for protocol in ("http", "grpc", "metrics"):
         command += [f"--{protocol}-address=127.0.0.1", f"--{protocol}-port={getattr(ports, protocol)}"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-    try:
-        _wait_ready(process, ports, log)
+    ready = partial(_ready, ports)
+    with started(command, environment, log, ready, patience_s=PATIENCE_S, grace_s=30) as process:
         yield replace(ports, pid=process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def _wait_ready(process: subprocess.Popen[bytes], ports: Ports, log: Path) -> None:
-    begin = time.monotonic()
-    while time.monotonic() - begin < PATIENCE_S and process.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
-            urllib.request.urlopen(f"http://127.0.0.1:{ports.http}/v2/health/ready", timeout=5)
-            return
-        time.sleep(0.1)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-    raise RuntimeError(f"{process.args!r} did not become ready:\n{tail}")
+def _ready(ports: Ports) -> bool:
+    with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        urllib.request.urlopen(f"http://127.0.0.1:{ports.http}/v2/health/ready", timeout=5)
+        return True
+    return False

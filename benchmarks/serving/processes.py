@@ -1,12 +1,50 @@
-"""The processes below a server, read from /proc."""
+"""Servers as processes: started and ended, and those below them, read from /proc."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    is_ready: Callable[[], bool],
+    *,
+    patience_s: float,
+    grace_s: float,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server for the length of a `with` block, ready when it begins; it has `grace_s` to end by itself.
+
+    RuntimeError with the end of the log if it ends or `is_ready` stays False for `patience_s`.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    try:
+        begin = time.monotonic()
+        while time.monotonic() - begin < patience_s and process.poll() is None:
+            if is_ready():
+                break
+            time.sleep(0.1)
+        else:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            raise RuntimeError(f"{process.args!r} did not become ready:\n{tail}")
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @dataclass(frozen=True)
