@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import floor, log2
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ class ModelState:
     `resident`, `loading`: its replicas in that state, by worker id; `mask`: the bits of the workers that hold
     it. `typical_ns`: how long a batch takes, as last learnt; `row_ns`: a row in the best of them;
     `fastest_ns`: how long on the fastest worker that holds it, with a margin. `fill`: by number of rows, the
-    largest size that they fill. `tier`: models that need about the same time for a row, cheapest first.
+    largest size that they fill; `holds`: the smallest that holds them. `tier`: models that need about the same time for a row, cheapest first.
     `departed`: how many requests have left its queue. `expiry_ns`: the moment of the timer that looks for
     requests of it that have become hopeless. `key`: how urgent it is; `pooled_key`: no entry of it in a pool
     is larger. `unserved_ns`: the work waiting that the workers which hold it cannot do in time. `warmth`: see
@@ -46,6 +47,7 @@ class ModelState:
         "fastest_ns",
         "fill",
         "gap_ns",
+        "holds",
         "in_flight",
         "key",
         "load_errors",
@@ -106,6 +108,7 @@ class ModelState:
         self.fastest_load_ns = min((kind.load_ns for kind in kinds), default=0)
         self._find_least()
         self.fill = self._fill_table()
+        self.holds = [bisect_left(self.sizes, rows) for rows in range(self.sizes[-1] + 1 if sizes else 0)]
         per_row = [ns / size for ns, size in zip(self.typical_ns, self.sizes, strict=True)]
         self.tier = floor(TIERS_PER_DOUBLING * log2(max(1.0, min(per_row)))) if per_row else 0
         for _, _, _, pending in self.queue.entries:
@@ -113,10 +116,7 @@ class ModelState:
 
     def size_for(self, rows: int) -> int | None:
         """The index of the smallest batch size that holds this many rows."""
-        for index, size in enumerate(self.sizes):
-            if size >= rows:
-                return index
-        return None
+        return self.holds[rows] if rows < len(self.holds) else None
 
     def filled_by(self, rows: int) -> int:
         """The index of the largest batch size that this many rows fill, or the smallest size."""

@@ -60,22 +60,26 @@ class Requests:
         state.pending[request.request_id] = pending
         if not model.mask and not model.loading and self._too_large(model):
             state.answer(pending, Outcome.FAILED, now_ns, message=TOO_LARGE)
-        elif self.hopeless(pending, now_ns):
+            return None
+        hopeless_ns = self._policy.hopeless_ns(pending)
+        if self._hopeless(model, hopeless_ns, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
             return model if self._policy.turned_away(pending, now_ns) else None
-        elif self._policy.crowded_out(pending, now_ns):
+        if self._policy.crowded_out(pending, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
-        else:
-            self._enqueue(pending, now_ns)
-            return model
-        return None
+            return None
+        self._enqueue(pending, hopeless_ns, now_ns)
+        return model
 
     def _margin_ns(self, budget_ns: int, now_ns: int) -> int:
         """How long before its deadline a request must have run, so that its answer is there in time."""
         state, options = self._state, self._state.options
-        buffer_ns = max(options.buffer_ns, int(options.buffer_share * budget_ns))
-        most_ns = max(buffer_ns, int(options.margin_share * budget_ns))
-        return min(buffer_ns + state.returns.bound_ns(now_ns), most_ns)
+        buffer_ns = int(options.buffer_share * budget_ns)
+        if buffer_ns < options.buffer_ns:
+            buffer_ns = options.buffer_ns
+        margin_ns = buffer_ns + state.returns.bound_ns(now_ns)
+        most_ns = int(options.margin_share * budget_ns)
+        return margin_ns if margin_ns <= most_ns else max(buffer_ns, most_ns)
 
     def cancel(self, request_id: int, now_ns: int) -> None:
         pending = self._state.pending.get(request_id)
@@ -95,10 +99,11 @@ class Requests:
         self, pending: Pending, now_ns: int, otherwise: Outcome = Outcome.REFUSED, message: str = ""
     ) -> ModelState | None:
         """Queues a dispatched request again if it has slack left; returns its model if so."""
-        if self.hopeless(pending, now_ns):
+        hopeless_ns = self._policy.hopeless_ns(pending)
+        if self._hopeless(pending.model, hopeless_ns, now_ns):
             self._state.answer(pending, otherwise, now_ns, message=message)
             return None
-        self._enqueue(pending, now_ns)
+        self._enqueue(pending, hopeless_ns, now_ns)
         return pending.model
 
     def fail_all(self, model: ModelState, now_ns: int, message: str) -> None:
@@ -123,15 +128,15 @@ class Requests:
                 if pending.patient:
                     self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
 
-    def _enqueue(self, pending: Pending, now_ns: int) -> None:
+    def _enqueue(self, pending: Pending, hopeless_ns: int, now_ns: int) -> None:
         model = pending.model
         pending.stage = Stage.QUEUED
         model.queue.add(pending)
-        if pending.patient:
+        if pending.due_ns >= FAR:
             if not model.mask and not self._capable(model):
                 self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
-        else:
-            self._arm(model, self._policy.hopeless_ns(pending))
+        elif hopeless_ns < model.expiry_ns:
+            self._arm(model, hopeless_ns)
         self._policy.queued(pending, now_ns)
 
     def _drop(self, pending: Pending) -> None:
@@ -145,25 +150,27 @@ class Requests:
             model.expiry_ns = time_ns
             self._state.timers.at(time_ns, self._expired, model)
 
-    def hopeless(self, pending: Pending, now_ns: int) -> bool:
-        """Whether it cannot be met any more, given what is planned."""
-        hopeless_ns = self._policy.hopeless_ns(pending)
+    def _hopeless(self, model: ModelState, hopeless_ns: int, now_ns: int) -> bool:
+        """Whether a request that must begin before then cannot be met any more, given what is planned."""
         if hopeless_ns <= now_ns:
             return True
-        model, state = pending.model, self._state
+        state = self._state
+        mask = model.mask
         if hopeless_ns == FAR or (
             # An open worker is free within the horizon.
-            model.mask & state.open_mask and hopeless_ns > now_ns + state.options.schedule_ahead_ns
+            mask & state.open_mask and hopeless_ns > now_ns + state.options.schedule_ahead_ns
         ):
             return False
-        mask = model.mask
         if not mask & (mask - 1):
             return hopeless_ns <= self._free_ns(model, now_ns)
         holders = state.some_of(mask, LOOK + 1)
         if len(holders) > LOOK:
             return False
         begin_ns = hopeless_ns + state.options.lead_ns
-        return all(worker.exec.available(now_ns) >= begin_ns for worker in holders)
+        for worker in holders:
+            if worker.exec.available(now_ns) < begin_ns:
+                return False
+        return True
 
     def _free_ns(self, model: ModelState, now_ns: int) -> int:
         """The first moment at which a worker could begin with a request of the model, less the lead."""
@@ -195,6 +202,8 @@ class Requests:
 
     def expire(self, model: ModelState, now_ns: int) -> None:
         """Refuses the requests of a model that have become hopeless."""
+        if not model.queue.entries:
+            return
         next_ns = FAR
         horizon_ns = max(now_ns, self._free_ns(model, now_ns))
         for front in model.queue.fronts():

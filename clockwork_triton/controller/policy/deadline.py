@@ -114,7 +114,8 @@ class DeadlinePolicy(Policy):
         entries = model.queue.entries
         if entries:
             rank, due_ns, _, _ = entries[0]
-            model.key = key_of(rank, due_ns - model.typical_ns[model.filled_by(model.queue.rows)])
+            due_ns -= model.typical_ns[model.filled_by(model.queue.rows)]
+            model.key = key_of(rank, due_ns) if rank else due_ns
         else:
             model.key = NEVER
 
@@ -193,7 +194,7 @@ class DeadlinePolicy(Policy):
         self._cold.want(model)
 
     def wants_loads(self) -> bool:
-        return bool(self._cold) or bool(self._pressed)
+        return bool(self._cold.heap or self._pressed.heap)
 
     def _cold_score(self, model: ModelState) -> Score | None:
         entries = model.queue.entries
@@ -216,11 +217,11 @@ class DeadlinePolicy(Policy):
             if aged is not None:
                 return aged
         start_ns = max(now_ns + self.state.options.lead_ns, worker.link.available(now_ns))
-        if self._cold:
+        if self._cold.heap:
             model = self._cold.best(lambda model: self.worth_loading(model, worker, start_ns))
             if model is not None:
                 return model
-        if self._pressed and not worker.infers:
+        if self._pressed.heap and not worker.infers:
             # Only a worker with time to spare takes one more copy of a model.
             return self._pressed.best(lambda model: self.worth_loading(model, worker, start_ns))
         return None

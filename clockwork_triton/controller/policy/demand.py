@@ -13,6 +13,8 @@ from clockwork_triton.controller.worker_state import WorkerState
 
 # A request is reckoned to go to the least loaded of so many of the workers that hold its model.
 CHOICES = 4
+# Slacks below this many nanoseconds are of one class.
+LEAST_SLACK_NS = 8
 # Whether there is too much work is asked of at most so many workers together.
 POOLED = 8
 
@@ -34,7 +36,6 @@ class Demand:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._limits: dict[int, int] = {}
         self._turn = 0
 
     def charge(self, pending: Pending, now_ns: int) -> None:
@@ -55,7 +56,7 @@ class Demand:
         least_ns = pending.rows * model.row_ns
         worker.queued_ns[order] = worker.queued_ns.get(order, 0) + least_ns
         cost_ns = model.typical_ns[pending.size]
-        slack = _class_of(pending.due_ns - now_ns)
+        slack = slack_class(pending.due_ns - now_ns)
         start_ns = worker.exec.available(now_ns) + worker.backlog_ns
         if start_ns + model.fastest_ns[pending.size] > pending.due_ns:
             pending.unserved = True
@@ -115,9 +116,13 @@ class Demand:
 
     def _pressure(self, workers: Sequence[WorkerState], now_ns: int, part: float) -> Pressure:
         """Of this part of what the workers can do."""
-        alone_ns = sum([worker.exec.available(now_ns) - now_ns for worker in workers])
+        alone_ns = 0
+        slacks: set[int] = set()
+        for worker in workers:
+            alone_ns += worker.exec.available(now_ns) - now_ns
+            slacks.update(worker.work_ns)
         joined_ns = alone_ns
-        slacks = workers[0].work_ns.keys() if len(workers) == 1 else {s for w in workers for s in w.work_ns}
+        part *= len(workers)
         found = Pressure.NONE
         for slack in sorted(slacks):
             for worker in workers:
@@ -125,31 +130,21 @@ class Demand:
                 if work_ns is not None:
                     alone_ns += work_ns[0]
                     joined_ns += work_ns[1]
-            limit_ns = part * len(workers) * self._limit_ns(slack)
+            limit_ns = part * slack
             if joined_ns > limit_ns:
                 return Pressure.BATCHED
             if alone_ns > limit_ns:
                 found = Pressure.ALONE
         return found
 
-    def _limit_ns(self, slack: int) -> int:
-        limit_ns = self._limits.get(slack)
-        if limit_ns is None:
-            limit_ns = self._limits[slack] = _upper_ns(slack)
-        return limit_ns
-
-
 def _load_ns(worker: WorkerState) -> int:
     return worker.exec.total_ns + worker.backlog_ns
 
 
-def _class_of(slack_ns: int) -> int:
-    """Slacks by size, four classes to each doubling."""
-    bits = max(3, slack_ns.bit_length())
-    return bits << 2 | slack_ns >> (bits - 3) & 3
-
-
-def _upper_ns(slack: int) -> int:
-    """The largest slack of a class."""
-    bits = slack >> 2
-    return ((4 | slack & 3) + 1) << (bits - 3)
+def slack_class(slack_ns: int) -> int:
+    """Slacks by size, four classes to each doubling; a class is known by the first slack that is too large
+    for it."""
+    if slack_ns < LEAST_SLACK_NS:
+        return LEAST_SLACK_NS
+    bits = slack_ns.bit_length() - 3
+    return ((slack_ns >> bits) + 1) << bits
