@@ -78,12 +78,17 @@ class Controller:
             timers.run(now_ns)
         if state.openings.next_ns <= now_ns:
             state.openings.run(now_ns)
+        if state.expiries.first_ns <= now_ns:
+            self._requests.expire_due(now_ns)
         self._handlers[type(event)](event, now_ns)
         if self._retiring:
             self._retire(now_ns)
-        if timers.next_ns < self._wake_ns:
-            self._wake_ns = timers.next_ns
-            out.append(WakeAt(self._wake_ns))
+        wake_ns = min(timers.next_ns, self._wake_ns)
+        if state.expiries.first_ns < wake_ns:
+            wake_ns = min(wake_ns, state.expiries.next_ns())
+        if wake_ns < self._wake_ns:
+            self._wake_ns = wake_ns
+            out.append(WakeAt(wake_ns))
         return out
 
     def snapshot(self) -> Snapshot:

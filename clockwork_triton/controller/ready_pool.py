@@ -65,13 +65,14 @@ class ReadyPool:
         tiers = self.tiers
         found = []
         for tier in sorted(tiers):
-            entry: Entry | None = tiers[tier][0]
-            key, _, replica = tiers[tier][0]
-            if replica.pooled_key != key or replica.model.key > key or not replica.ready:
-                entry = self.top(tier)
-                if entry is None:
-                    continue
-            found.append(entry)
+            entry = tiers[tier][0]
+            key, _, replica = entry
+            if replica.pooled_key == key and replica.model.key <= key and replica.ready:
+                found.append(entry)
+                continue
+            corrected = self.top(tier)
+            if corrected is not None:
+                found.append(corrected)
         return found
 
     def delay(self, replica: Replica, key: int) -> None:

@@ -136,7 +136,7 @@ class Requests:
             if not model.mask and not self._capable(model):
                 self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
         elif hopeless_ns < model.expiry_ns:
-            self._arm(model, hopeless_ns)
+            self._state.expiries.put(model, hopeless_ns)
         self._policy.queued(pending, now_ns)
 
     def _drop(self, pending: Pending) -> None:
@@ -144,11 +144,6 @@ class Requests:
         model.queue.remove(pending)
         model.departed += 1
         self._policy.left(model, (pending,))
-
-    def _arm(self, model: ModelState, time_ns: int) -> None:
-        if time_ns < model.expiry_ns:
-            model.expiry_ns = time_ns
-            self._state.timers.at(time_ns, self._expired, model)
 
     def _hopeless(self, model: ModelState, hopeless_ns: int, now_ns: int) -> bool:
         """Whether a request that must begin before then cannot be met any more, given what is planned."""
@@ -161,13 +156,12 @@ class Requests:
             mask & state.open_mask and hopeless_ns > now_ns + state.options.schedule_ahead_ns
         ):
             return False
-        if not mask & (mask - 1):
+        if not mask:
             return hopeless_ns <= self._free_ns(model, now_ns)
-        holders = state.some_of(mask, LOOK + 1)
-        if len(holders) > LOOK:
+        if len(model.holders) > LOOK:
             return False
         begin_ns = hopeless_ns + state.options.lead_ns
-        for worker in holders:
+        for worker in model.holders:
             if worker.exec.available(now_ns) < begin_ns:
                 return False
         return True
@@ -179,13 +173,9 @@ class Requests:
         if mask:
             if mask & state.idle_mask & state.open_mask:
                 return now_ns
-            if mask & (mask - 1):
-                holders = state.some_of(mask, LOOK + 1)
-                if len(holders) > LOOK:
-                    return now_ns
-                free_ns = min([worker.exec.available(now_ns) for worker in holders])
-            else:
-                free_ns = state.one_of(mask).exec.available(now_ns)
+            if len(model.holders) > LOOK:
+                return now_ns
+            free_ns = min([worker.exec.available(now_ns) for worker in model.holders])
         elif model.loading:
             free_ns = min([replica.worker.link.available(now_ns) for replica in model.loading.values()])
         elif state.link_mask:
@@ -195,15 +185,15 @@ class Requests:
             free_ns = min([link.available(now_ns) for link in links], default=now_ns)
         return free_ns - state.options.lead_ns
 
-    def _expired(self, model: ModelState, time_ns: int, now_ns: int) -> None:
-        if model.expiry_ns == time_ns:
-            model.expiry_ns = FAR
+    def expire_due(self, now_ns: int) -> None:
+        """Looks after all models whose time has come."""
+        model = self._state.expiries.take(now_ns)
+        while model is not None:
             self.expire(model, now_ns)
+            model = self._state.expiries.take(now_ns)
 
     def expire(self, model: ModelState, now_ns: int) -> None:
         """Refuses the requests of a model that have become hopeless."""
-        if not model.queue.entries:
-            return
         next_ns = FAR
         horizon_ns = max(now_ns, self._free_ns(model, now_ns))
         for front in model.queue.fronts():
@@ -218,7 +208,7 @@ class Requests:
                 self._state.answer(pending, Outcome.REFUSED, now_ns)
                 pending = following
         if next_ns < FAR:
-            self._arm(model, next_ns)
+            self._state.expiries.put(model, next_ns)
 
     def _abandon(self, pending: Pending, _time_ns: int, now_ns: int) -> None:
         if pending.stage is Stage.QUEUED and not self._capable(pending.model):
@@ -236,12 +226,15 @@ class Requests:
 
     def _too_large(self, model: ModelState) -> bool:
         """There are workers of the right kind, and the model fits none of them."""
-        memory = [
-            worker.spec.pages
-            for worker in self._state.workers.values()
-            if model.spec.estimate_on(worker.spec) is not None
-        ]
-        return bool(memory) and max(memory) < model.spec.pages
+        if model.judged != self._state.generation:
+            memory = [
+                worker.spec.pages
+                for worker in self._state.workers.values()
+                if model.spec.estimate_on(worker.spec) is not None
+            ]
+            model.too_large = bool(memory) and max(memory) < model.spec.pages
+            model.judged = self._state.generation
+        return model.too_large
 
     def _fail(self, request: Request, message: str) -> None:
         self._state.counters.failed += 1

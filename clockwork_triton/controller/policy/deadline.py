@@ -37,7 +37,7 @@ class DeadlinePolicy(Policy):
 
     def bind(self, state: State) -> None:
         super().bind(state)
-        self.demand = Demand(state)
+        self.demand = Demand()
         self._cold = LoadOrder(self._cold_score)
         self._pressed = LoadOrder(self._pressed_score)
         self._patient: deque[Pending] = deque()
@@ -122,13 +122,8 @@ class DeadlinePolicy(Policy):
     def _put_forward(self, model: ModelState) -> None:
         """Its urgency has grown: let workers know."""
         model.pooled_key = model.key
-        mask = model.mask
-        if mask & (mask - 1):
-            self._turn += 1
-            workers = self.state.some_of(mask, SPREAD, self._turn)
-        else:
-            workers = [self.state.one_of(mask)]
-        for worker in workers:
+        self._turn += 1
+        for worker in model.some_holders(SPREAD, self._turn):
             worker.pool.push(worker.replicas[model.model_id], model.key)
             if worker.opens_ns < worker.wake_ns:
                 self.state.wake(worker, worker.opens_ns)

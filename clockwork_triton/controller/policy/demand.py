@@ -8,7 +8,6 @@ from enum import IntEnum
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
-from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
 
 # A request is reckoned to go to the least loaded of so many of the workers that hold its model.
@@ -34,22 +33,20 @@ class Demand:
     So the work that waits for each worker is known at all times, at a fixed cost a request.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self) -> None:
         self._turn = 0
 
     def charge(self, pending: Pending, now_ns: int) -> None:
         """The request waits for a model that is resident somewhere."""
         model = pending.model
-        mask = model.mask
-        if pending.due_ns >= FAR or not mask:
+        if pending.due_ns >= FAR or not model.holders:
             return
-        if mask & (mask - 1):
-            self._turn += 1
-            holders = self._state.some_of(mask, CHOICES, self._turn)
-            worker = min(holders, key=_load_ns)
-        else:
-            worker = self._state.one_of(mask)
+        self._turn += 1
+        worker, least_ns = model.holders[0], FAR
+        for holder in model.some_holders(CHOICES, self._turn):
+            load_ns = holder.exec.total_ns + holder.backlog_ns
+            if load_ns < least_ns:
+                worker, least_ns = holder, load_ns
         fill = model.filled_by(model.queue.rows)
         share_ns = pending.rows * model.typical_ns[fill] // model.sizes[fill]
         order = (pending.rank, model.tier)
@@ -106,13 +103,12 @@ class Demand:
         All requests that came with a slack of at most s are due within s from now: if their work takes
         longer, some of them cannot be met.
         """
-        mask = model.mask
-        if not mask & (mask - 1):
+        if len(model.holders) == 1:
             return self._pressure((worker,), now_ns, 1.0)
         # Its own part is quickly seen to be small.
         if self._pressure((worker,), now_ns, 0.5) is Pressure.NONE:
             return Pressure.NONE
-        return self._pressure(self._state.some_of(mask, POOLED), now_ns, 1.0)
+        return self._pressure(model.some_holders(POOLED, 0), now_ns, 1.0)
 
     def _pressure(self, workers: Sequence[WorkerState], now_ns: int, part: float) -> Pressure:
         """Of this part of what the workers can do."""
@@ -136,9 +132,6 @@ class Demand:
             if alone_ns > limit_ns:
                 found = Pressure.ALONE
         return found
-
-def _load_ns(worker: WorkerState) -> int:
-    return worker.exec.total_ns + worker.backlog_ns
 
 
 def slack_class(slack_ns: int) -> int:

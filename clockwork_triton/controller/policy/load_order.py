@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from clockwork_triton.controller.model_state import ModelState
 
 # How many models are looked at for one that a worker could load.
 LOOK = 8
+# Entries that count for nothing any more are cleared away when they are more than this and than the others.
+STALE = 64
 
 Score = tuple[int, float]
 """(rank, wantedness negated); the smallest first."""
@@ -30,6 +32,9 @@ class LoadOrder:
         if score is not None and self._entered.get(model.serial) != score:
             self._entered[model.serial] = score
             heappush(self.heap, (score, model.serial, model))
+            if len(self.heap) > 2 * len(self._entered) + STALE:
+                self.heap[:] = [entry for entry in self.heap if self._entered.get(entry[1]) == entry[0]]
+                heapify(self.heap)
 
     def best(self, suits: Callable[[ModelState], bool]) -> ModelState | None:
         """The most wanted model that suits, of those about the top."""
