@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from random import Random
+
+NEAR_NS = 100_000_000
 
 
 class Moments:
@@ -16,12 +19,14 @@ class Moments:
         self._times = [time for time, _ in ordered]
         self._values = [value for _, value in ordered]
 
-    def at(self, time_ns: int) -> int:
-        """The value that was measured nearest to this time."""
-        after = bisect_left(self._times, time_ns)
-        if after == 0:
-            return self._values[0]
-        if after == len(self._times):
-            return self._values[-1]
-        before = after - 1
-        return self._values[after if self._times[after] - time_ns < time_ns - self._times[before] else before]
+    def draw(self, rng: Random, time_ns: int) -> int:
+        """One of the values that were measured within `NEAR_NS` of this time, or of all if none was: what
+        held a machine up does so again, then, and as often.
+
+        The nearest would not do, since what lasts long is near to more of the time.
+        """
+        first = bisect_left(self._times, time_ns - NEAR_NS)
+        end = bisect_right(self._times, time_ns + NEAR_NS)
+        if first == end:
+            first, end = 0, len(self._times)
+        return self._values[first + int(rng.random() * (end - first))]

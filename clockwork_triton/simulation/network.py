@@ -32,13 +32,13 @@ class Network:
 
 @dataclass(frozen=True)
 class RecordedNetwork:
-    """Those measured nearest to the time."""
+    """Drawn from those measured about that time."""
 
     there_ns: Moments
     back_ns: Moments
 
     def there(self, rng: Random, now_ns: int) -> int:
-        return self.there_ns.at(now_ns)
+        return self.there_ns.draw(rng, now_ns)
 
     def back(self, rng: Random, now_ns: int) -> int:
-        return self.back_ns.at(now_ns)
+        return self.back_ns.draw(rng, now_ns)

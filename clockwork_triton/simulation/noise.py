@@ -53,15 +53,17 @@ class Noise:
 
 @dataclass(frozen=True)
 class Recorded:
-    """The duration measured nearest to the time of the action, by (model id, batch size; 0: LOAD), so that
-    what held the machine up does so again, then; the profile where there are none."""
+    """Durations drawn from those measured about that time, by (model id, batch size; 0: LOAD); the profile
+    where there are none."""
 
     measured_ns: Mapping[tuple[int, int], Moments]
 
     def durations(self, estimates: Mapping[int, Estimate], seed: str) -> Durations:
+        rng = Random(seed)
+
         def duration(action: Action, begin_ns: int) -> int:
             seen = self.measured_ns.get((action.model_id, action.batch_size))
-            return seen.at(begin_ns) if seen else profiled(estimates[action.model_id], action)
+            return seen.draw(rng, begin_ns) if seen else profiled(estimates[action.model_id], action)
 
         return duration
 
