@@ -30,7 +30,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[PreparedModel], int]], ...] = (
 _DURATIONS: tuple[tuple[str, str, Callable[[PreparedModel], int]], ...] = (
     (
         "nv_inference_request_duration_us",
-        "Time of answered requests from arrival to answer",
+        "Time of answered requests from their reading to the answer",
         lambda m: m.statistics.success.ns // 1000,
     ),
     (
