@@ -24,6 +24,7 @@ from pathlib import Path
 from benchmarks.attacks import ATTACKS, GREETING
 from benchmarks.http2 import CALLBACK, Client, serve_ours
 from benchmarks.serving import machine
+from clockwork_triton import event_loop
 
 CONNECTIONS = 4
 GROWTH_MB = 400
@@ -107,7 +108,7 @@ async def _serve(pipe: Connection) -> None:
 
 
 def run_server(pipe: Connection) -> None:
-    asyncio.run(_serve(pipe))
+    event_loop.run(_serve(pipe))
 
 
 def resident_mb(pid: int) -> float:

@@ -5,13 +5,13 @@ A worker does the same with memory it planned itself.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.program import Memory, Program, load_kernels
 
@@ -19,15 +19,15 @@ Array = npt.NDArray[np.generic]
 
 
 class LoadedArtifact:
-    """An artifact with its weights mapped and its variants bound."""
+    """An artifact with its weights in memory and its variants bound."""
 
     def __init__(self, directory: Path) -> None:
         self.manifest = Manifest.read(directory)
         self._kernels = load_kernels(directory)
-        self._weights = _map(directory / "weights.bin")
-        self._workspace = _buffer(self.manifest.workspace_bytes)
+        self._weights = _weights(directory / "weights.bin")
+        self._workspace = _memory(self.manifest.workspace_bytes)
         slot = max(self.manifest.slot(size).bytes for size in self.manifest.batch_sizes)
-        self._slot = _buffer(slot)
+        self._slot = _memory(slot)
         base = self._weights.ctypes.data
         self._segments = [Memory(base + segment.file_offset) for segment in self.manifest.segments]
         self._programs = {size: self._bind(size) for size in self.manifest.batch_sizes}
@@ -85,16 +85,14 @@ def numpy_dtype(name: str) -> np.dtype[np.generic]:
     return np.dtype(name)
 
 
-def _map(path: Path) -> npt.NDArray[np.uint8]:
-    """The file's bytes, mapped read-only; none for an empty file, which cannot be mapped."""
+def _memory(size: int) -> npt.NDArray[np.uint8]:
+    """Zeroed bytes like a worker's: where weights lie decides how long they take to read."""
+    return AnonymousMemory(size).bytes[:size]
+
+
+def _weights(path: Path) -> npt.NDArray[np.uint8]:
+    """The file's bytes, in memory like a worker's."""
+    memory = _memory(path.stat().st_size)
     with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            return np.empty(0, np.uint8)
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-
-
-def _buffer(size: int) -> npt.NDArray[np.uint8]:
-    """Zeroed bytes that begin at a multiple of 64."""
-    memory = np.zeros(size + 64, np.uint8)
-    begin = -memory.ctypes.data % 64
-    return memory[begin : begin + size]
+        assert file.readinto(memory.data) == memory.size
+    return memory

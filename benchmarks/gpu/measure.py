@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.gpu.kit import Model
 from clockwork_triton.artifact import Manifest
+from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.controller.estimates import DurationEstimate
-from clockwork_triton.worker.anonymous import AnonymousMemory
 from clockwork_triton.worker.cuda.device import CudaDevice
 from clockwork_triton.worker.cuda.driver import Driver
 from clockwork_triton.worker.device import Device, DeviceOptions

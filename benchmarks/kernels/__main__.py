@@ -3,6 +3,7 @@
     python -m benchmarks.kernels convert [--models a,b] [--batches 1,8]    needs both cores to itself
     python -m benchmarks.kernels ratio   [--models a,b] [--batches 1,8]    one core
     python -m benchmarks.kernels tail    [--models resnet50] [--rounds 1000]
+    python -m benchmarks.kernels growth  [--models resnet50] [--batches 1,2,4,8,16]
     python -m benchmarks.kernels write                                     the page in docs/results
 
 The steps are apart so that each can have a quiet machine; what they find is kept in --work.
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.architectures import NAMES
 from benchmarks.kernels import page, results
-from benchmarks.kernels.comparison import Comparison, compare
+from benchmarks.kernels.comparison import Comparison, compare, growth
 from benchmarks.kernels.conversion import convert
 
 FOLDER = Path(__file__).parents[2] / "docs" / "results"
@@ -26,17 +27,22 @@ def main() -> None:
     options = _options()
     if options.step == "write":
         ratios, tails = (results.comparisons(options.work, kind) for kind in ("ratio", "tail"))
-        page.write(FOLDER, ratios, tails, results.conversions(options.work))
+        page.write(FOLDER, ratios, tails, results.growths(options.work), results.conversions(options.work))
         print(page.summary(ratios))
         return
     for name in options.models.split(","):
-        folder = options.work / name
+        folder, batches = options.work / name, tuple(map(int, options.batches.split(",")))
         if options.step == "convert":
-            conversion = convert(name, tuple(map(int, options.batches.split(","))), folder)
+            conversion = convert(name, batches, folder)
             results.keep(conversion, folder, "conversion")
             print(conversion, flush=True)
             continue
-        for batch in map(int, options.batches.split(",")):
+        if options.step == "growth":
+            grown = growth(name, folder, batches, options.rounds)
+            results.keep(grown, folder, "growth")
+            print(grown, flush=True)
+            continue
+        for batch in batches:
             found = compare(name, folder, batch, options.rounds, cpu_time=options.cpu_time)
             results.keep(found, folder, f"{options.step}-{batch}")
             print(_line(found), flush=True)
@@ -44,7 +50,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("step", choices=("convert", "ratio", "tail", "write"))
+    parser.add_argument("step", choices=("convert", "ratio", "tail", "growth", "write"))
     parser.add_argument("--models", default=",".join(NAMES))
     parser.add_argument("--batches", default="1,8")
     parser.add_argument("--rounds", type=int, default=15)

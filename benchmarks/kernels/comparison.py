@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,14 @@ def compare(name: str, folder: Path, batch: int, rounds: int, *, cpu_time: bool 
     clock = time.thread_time_ns if cpu_time else time.perf_counter_ns
     ours: list[int] = []
     theirs: list[int] = []
+    turns = [(ours, lambda: artifact.infer(batch)), (theirs, lambda: session.run(names, feeds))]
     while len(ours) < rounds or min(sum(ours), sum(theirs)) < LEAST_NS:
-        begin = clock()
-        artifact.infer(batch)
-        between = clock()
-        session.run(names, feeds)
-        ours.append(between - begin)
-        theirs.append(clock() - between)
+        for times, run in turns:
+            begin = clock()
+            run()
+            times.append(clock() - begin)
+        # Who runs first finds the caches as the other left them, and so in turn.
+        turns.reverse()
     return Comparison(
         name,
         batch,
@@ -74,6 +76,31 @@ def compare(name: str, folder: Path, batch: int, rounds: int, *, cpu_time: bool 
         error,
         cpu_time,
     )
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The median time of each batch size, in the batch sizes' order."""
+
+    model: str
+    rounds: int
+    batches: Sequence[int]
+    ms: Sequence[float]
+
+
+def growth(name: str, folder: Path, batches: Sequence[int], rounds: int) -> Growth:
+    """Batch sizes by turns, so that the machine's moods are the same for all."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    artifact = LoadedArtifact(folder / "artifact")
+    times: dict[int, list[int]] = {batch: [] for batch in batches}
+    for batch in batches:
+        artifact.run(batch, _inputs(artifact.manifest, batch))
+    for _ in range(rounds):
+        for batch in batches:
+            begin = time.perf_counter_ns()
+            artifact.infer(batch)
+            times[batch].append(time.perf_counter_ns() - begin)
+    return Growth(name, rounds, batches, [statistics.median(times[batch]) / 1e6 for batch in batches])
 
 
 def _tail(times: list[int]) -> float:

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from benchmarks.architectures import NAMES
-from benchmarks.kernels.comparison import Comparison
+from benchmarks.kernels.comparison import Comparison, Growth
 from benchmarks.kernels.conversion import Conversion
 from benchmarks.serving import machine
 
@@ -33,6 +33,7 @@ def write(
     folder: Path,
     ratios: Sequence[Comparison],
     tails: Sequence[Comparison],
+    growths: Sequence[Growth],
     conversions: Sequence[Conversion],
 ) -> str:
     """The page's text."""
@@ -55,6 +56,7 @@ def write(
             for c in ratios
         ),
         "",
+        *_growth(growths),
         *_steadiness(tails),
         "## Conversion",
         "",
@@ -78,6 +80,22 @@ def summary(ratios: Sequence[Comparison]) -> str:
         f"Geometric mean **{mean:.2f}** (bound {TARGET_MEAN:.2f}), worst **{worst.ratio:.2f}** "
         f"({worst.model}, batch {worst.batch}; bound {TARGET_WORST:.2f})."
     )
+
+
+def _growth(growths: Sequence[Growth]) -> list[str]:
+    """What a row costs in each batch size."""
+    if not growths:
+        return []
+    lines = []
+    for each in growths:
+        rows = [ms / batch for batch, ms in zip(each.batches, each.ms, strict=True)]
+        lines += [
+            f"| {each.model} | {batch} | {ms:.2f} | {row:.2f} | {row / rows[0]:.3f} |"
+            for batch, ms, row in zip(each.batches, each.ms, rows, strict=True)
+        ]
+    columns = "| network | batch | ms | ms a row | to the first |"
+    words = "Batch sizes by turns: a row should cost no more in a larger batch."
+    return ["## Cost by batch size", "", words, "", columns, "|---|---|---|---|---|", *lines, ""]
 
 
 def _steadiness(tails: Sequence[Comparison]) -> list[str]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.kernels.comparison import Comparison
+from benchmarks.kernels.comparison import Comparison, Growth
 from benchmarks.kernels.conversion import Conversion
 
 
-def keep(result: Conversion | Comparison, folder: Path, kind: str) -> None:
+def keep(result: Conversion | Comparison | Growth, folder: Path, kind: str) -> None:
     (folder / f"{kind}.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
 
 
@@ -26,3 +26,7 @@ def comparisons(work: Path, kind: str) -> Sequence[Comparison]:
     return sorted(
         (Comparison(**document) for document in documents), key=lambda found: (found.batch, found.model)
     )
+
+
+def growths(work: Path) -> Sequence[Growth]:
+    return [Growth(**json.loads(path.read_text())) for path in sorted(work.glob("*/growth.json"))]

@@ -10,8 +10,8 @@ from clockwork_triton.controller.specs import WorkerSpec
 
 FOREVER = 1 << 62
 
-Durations = Callable[[Action], int]
-"""How long a LOAD or an INFER really takes, in nanoseconds."""
+Durations = Callable[[Action, int], int]
+"""How long a LOAD or an INFER really takes, in nanoseconds, if it begins at this time."""
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class SimulatedDevice:
         if action.kind is ActionKind.UNLOAD:
             del self._loaded_ns[action.model_id]
             return 0
-        duration_ns = self._durations(action)
+        duration_ns = self._durations(action, begin_ns)
         counted_ns = max(0, min(duration_ns, self.counted_until_ns - begin_ns))
         if action.kind is ActionKind.LOAD:
             self._loaded_ns[action.model_id] = begin_ns + duration_ns

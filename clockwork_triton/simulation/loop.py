@@ -162,9 +162,9 @@ class Simulation:
 
     def _send(self, action: Action) -> None:
         self._recorder.sent(action)
-        received_ns = self.now_ns + self._network.there(self._rng)
+        received_ns = self.now_ns + self._network.there(self._rng, self.now_ns)
         leaves_ns, result = self._devices[action.worker_id].accept(action, received_ns)
-        self._at(leaves_ns + self._network.back(self._rng), self._result, (action, result))
+        self._at(leaves_ns + self._network.back(self._rng, leaves_ns), self._result, (action, result))
 
     def _result(self, subject: tuple[Action, ActionResult]) -> None:
         action, result = subject

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
+
+from clockwork_triton.simulation.moments import Moments
 
 
 class Ways(Protocol):
     """Nanoseconds that a message takes to a device, and from it. Messages keep their order."""
 
-    def there(self, rng: Random) -> int: ...
+    def there(self, rng: Random, now_ns: int) -> int: ...
 
-    def back(self, rng: Random) -> int: ...
+    def back(self, rng: Random, now_ns: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Network:
     delay_ns: int = 0
     jitter_ns: int = 0
 
-    def there(self, rng: Random) -> int:
+    def there(self, rng: Random, now_ns: int) -> int:
         return self.delay_ns + int(rng.random() * self.jitter_ns) if self.jitter_ns else self.delay_ns
 
     back = there
@@ -31,13 +32,13 @@ class Network:
 
 @dataclass(frozen=True)
 class RecordedNetwork:
-    """Drawn from those measured, of which there is one each at least."""
+    """Drawn from those measured about that time."""
 
-    there_ns: Sequence[int]
-    back_ns: Sequence[int]
+    there_ns: Moments
+    back_ns: Moments
 
-    def there(self, rng: Random) -> int:
-        return rng.choice(self.there_ns)
+    def there(self, rng: Random, now_ns: int) -> int:
+        return self.there_ns.draw(rng, now_ns)
 
-    def back(self, rng: Random) -> int:
-        return rng.choice(self.back_ns)
+    def back(self, rng: Random, now_ns: int) -> int:
+        return self.back_ns.draw(rng, now_ns)

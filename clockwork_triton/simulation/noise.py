@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 from clockwork_triton.controller.actions import Action, ActionKind
 from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.simulation.device import Durations
+from clockwork_triton.simulation.moments import Moments
 
 # The 99th percentile of the standard normal distribution.
 Z99 = 2.3263478740408409
@@ -37,7 +38,7 @@ class Noise:
         exact = self == Noise()
         rng = Random(seed)
 
-        def duration(action: Action) -> int:
+        def duration(action: Action, begin_ns: int) -> int:
             planned = profiled(estimates[action.model_id], action)
             return planned if exact else round(planned * self._factor(rng))
 
@@ -52,17 +53,17 @@ class Noise:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Durations drawn from those measured, by (model id, batch size; 0: LOAD); the profile where there are
-    none."""
+    """Durations drawn from those measured about that time, by (model id, batch size; 0: LOAD); the profile
+    where there are none."""
 
-    measured_ns: Mapping[tuple[int, int], Sequence[int]]
+    measured_ns: Mapping[tuple[int, int], Moments]
 
     def durations(self, estimates: Mapping[int, Estimate], seed: str) -> Durations:
         rng = Random(seed)
 
-        def duration(action: Action) -> int:
+        def duration(action: Action, begin_ns: int) -> int:
             seen = self.measured_ns.get((action.model_id, action.batch_size))
-            return rng.choice(seen) if seen else profiled(estimates[action.model_id], action)
+            return seen.draw(rng, begin_ns) if seen else profiled(estimates[action.model_id], action)
 
         return duration
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from clockwork_triton.controller.specs import Estimate
+from clockwork_triton.simulation.moments import Moments
 from clockwork_triton.simulation.network import RecordedNetwork
 from clockwork_triton.simulation.toml_table import ExperimentError
 
@@ -54,11 +55,11 @@ class RecordedActions:
         self._done = [RecordedAction.of(row) for row in rows if row["status"] == "OK"]
         self._actions = [action for action in self._done if action.kind != "UNLOAD"]
 
-    def durations(self, names: Sequence[str]) -> dict[tuple[int, int], list[int]]:
+    def durations(self, names: Sequence[str], zero_ns: int) -> dict[tuple[int, int], Moments]:
         """By place of the model in `names` and batch size (0: LOAD): how long the device was taken, from the
-        moment at which the action could have begun."""
+        moment at which the action could have begun; times are counted from `zero_ns`."""
         place = {name: n for n, name in enumerate(names)}
-        taken: dict[tuple[int, int], list[int]] = defaultdict(list)
+        taken: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
         free_ns: dict[str, int] = defaultdict(int)
         for action in sorted(self._actions, key=lambda action: action.begin_ns):
             possible_ns = max(free_ns[action.worker_id], action.received_ns)
@@ -66,8 +67,10 @@ class RecordedActions:
             counts = action.requests or action.kind == "LOAD"
             if action.model in place and counts:
                 begin_ns = min(action.begin_ns, possible_ns)
-                taken[place[action.model], action.batch_size].append(max(1, action.end_ns - begin_ns))
-        return dict(taken)
+                taken[place[action.model], action.batch_size].append(
+                    (begin_ns - zero_ns, max(1, action.end_ns - begin_ns))
+                )
+        return {key: Moments(seen) for key, seen in taken.items()}
 
     def estimate(self, name: str) -> Estimate:
         """The medians. ExperimentError without an INFER of the model."""
@@ -90,9 +93,9 @@ class RecordedActions:
             used[action.worker_id] = action.pages
         return found
 
-    def network(self) -> RecordedNetwork:
-        """The times that messages took while requests were served."""
+    def network(self, zero_ns: int) -> RecordedNetwork:
+        """The times that messages took while requests were served; times are counted from `zero_ns`."""
         served = [action for action in self._actions if action.requests]
-        there = [max(0, action.received_ns - action.sent_ns) for action in served]
-        back = [max(0, action.known_ns - action.end_ns) for action in served]
-        return RecordedNetwork(there or [0], back or [0])
+        there = [(a.sent_ns - zero_ns, max(0, a.received_ns - a.sent_ns)) for a in served]
+        back = [(a.end_ns - zero_ns, max(0, a.known_ns - a.end_ns)) for a in served]
+        return RecordedNetwork(Moments(there or [(0, 0)]), Moments(back or [(0, 0)]))

@@ -53,6 +53,7 @@ def read_logs(requests: Path, actions: Path, pages: int, *, overlaps: bool) -> t
     except ValueError as error:
         raise ExperimentError(f"{requests}, {actions}: {error}") from None
     segments = recorded.pages()
+    first_ns = min(int(row["arrival_ns"]) for row in request_rows)
     models = [SimulatedModel(name, name, recorded.estimate(name), (segments.get(name, 1),)) for name in names]
     experiment = Experiment(
         requests.stem,
@@ -60,8 +61,8 @@ def read_logs(requests: Path, actions: Path, pages: int, *, overlaps: bool) -> t
         [RecordedArrivals(arrivals)],
         arrivals[-1].time_ns + 1,
         device=DeviceSpec(pages, overlaps=overlaps),
-        network=recorded.network(),
-        noise=Recorded(recorded.durations(names)),
+        network=recorded.network(first_ns),
+        noise=Recorded(recorded.durations(names, first_ns)),
         about=f"the requests of {requests.name}",
     )
     return experiment, measured

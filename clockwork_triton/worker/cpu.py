@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from clockwork_triton.artifact import Manifest, Variant
+from clockwork_triton.artifact.anonymous import AnonymousMemory, Bytes
 from clockwork_triton.artifact.cpu_features import host_features
 from clockwork_triton.artifact.program import Memory, Program, load_kernels, load_runtime
 from clockwork_triton.transport.messages import Stages
-from clockwork_triton.worker.anonymous import AnonymousMemory, Bytes
 from clockwork_triton.worker.cpu_kind import cpu_kind
 from clockwork_triton.worker.device import DeviceOptions, Registered
 from clockwork_triton.worker.suitability import check_cpu, check_fit

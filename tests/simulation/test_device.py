@@ -9,7 +9,7 @@ LOAD, UNLOAD, INFER = ActionKind.LOAD, ActionKind.UNLOAD, ActionKind.INFER
 
 def device(*, overlaps: bool = True) -> SimulatedDevice:
     return SimulatedDevice(
-        WorkerSpec(7, "v100", 10, 8, overlaps), lambda action: 100 * (action.batch_size or 5)
+        WorkerSpec(7, "v100", 10, 8, overlaps), lambda action, begin_ns: 100 * (action.batch_size or 5)
     )
 
 

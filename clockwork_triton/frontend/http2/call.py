@@ -28,9 +28,9 @@ _EXTENSION_BYTES = 16 << 20
 
 
 class Call(Stream):
-    """`arrival_ns`, the earliest moment at which it can have come, and `deadline_ns`: on the connection's
-    monotonic clock. `done`: the answer is decided, or
-    nobody waits for one. `silenced`: and not by a reply, so that one that still comes is ignored."""
+    """`arrival_ns`, the earliest moment at which it can have come, `begun_ns`, when it was read, and
+    `deadline_ns`: on the connection's monotonic clock. `done`: the answer is decided, or nobody waits for
+    one. `silenced`: and not by a reply, so that one that still comes is ignored."""
 
     __slots__ = (
         "_compression",
@@ -41,6 +41,7 @@ class Call(Stream):
         "_task",
         "_trailing",
         "arrival_ns",
+        "begun_ns",
         "deadline_ns",
         "done",
         "head",
@@ -54,6 +55,7 @@ class Call(Stream):
         self.host = host
         self.head = head
         self.arrival_ns = host.arrival_ns
+        self.begun_ns = host.now_ns
         self.deadline_ns = None if head.timeout_ns is None else host.arrival_ns + head.timeout_ns
         self.done = False
         self.silenced = False

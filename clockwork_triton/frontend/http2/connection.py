@@ -22,6 +22,7 @@ from clockwork_triton.frontend.http2.reader import ForeignProtocol, FrameReader
 from clockwork_triton.frontend.http2.sender import Sender
 from clockwork_triton.frontend.http2.service import Service
 from clockwork_triton.frontend.http2.session import Session
+from clockwork_triton.frontend.http2.share import ReadShare
 from clockwork_triton.frontend.http2.stall import StallWatch
 from clockwork_triton.frontend.http2.status import RpcError, Status
 from clockwork_triton.frontend.http2.stream import Stream
@@ -70,6 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         )
         self._reader = FrameReader(self.session, buffer, limits)
         self._offered = 0
+        self._share = ReadShare(len(buffer))
         self._arrival = Arrival(clock.readable_since_ns, self._unread)
         self._stall = StallWatch(clock, limits.write_stall_ns, self.sender, self._stalled)
         calls = self.session.streams
@@ -107,17 +109,21 @@ class Connection(asyncio.BufferedProtocol):
         self._lifetime.start()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        buffer = self._reader.get_buffer()
+        buffer = self._reader.get_buffer(self._share.size)
         self._offered = len(buffer)
         return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        full = nbytes == self._offered
         if self._dead:
             self._reader.discard()
+            if full and self._transport is not None:
+                # What was under way is read by now. Whoever still sends is not worth the time.
+                self._transport.pause_reading()
             return
         session, sender = self.session, self.sender
         now_ns = self._clock.now_ns()
-        session.begin_read(now_ns, self._arrival.of_read(nbytes, nbytes == self._offered, now_ns))
+        session.begin_read(now_ns, self._arrival.of_read(nbytes, full, now_ns))
         # Whatever is said while this read is looked at goes out with it.
         sender.flush_due = True
         try:
@@ -133,6 +139,8 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(ConnectionFault(ErrorCode.INTERNAL_ERROR, "an error of the server's own"))
         session.end_read()
         sender.flush()
+        if full:
+            self._share.spent(self._clock.now_ns() - now_ns)
 
     def eof_received(self) -> bool:
         return False

@@ -81,7 +81,8 @@ class Control:
 
     def spend_young(self, call: Call) -> None:
         """The client has made a call end before its answer."""
-        age_ns = self._peer.now_ns - call.arrival_ns
+        # Not its arrival: what waits long to be read would be old at its birth.
+        age_ns = self._peer.now_ns - call.begun_ns
         if age_ns < self._peer.limits.reset_age_ns and not self._young_resets.spend(self._peer.now_ns):
             raise ConnectionFault(_CALM, "too many streams that end at once")
 

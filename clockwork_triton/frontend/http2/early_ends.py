@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_REMEMBERED = 4096
+_REMEMBERED = 512
 
 
 class EarlyEnds:

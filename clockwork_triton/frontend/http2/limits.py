@@ -45,7 +45,7 @@ class Limits:
     unread_replies: int = 64 << 10
     """Bytes of replies queued on a bidirectional stream before its handler has to wait."""
 
-    young_resets: Rate = Rate(500, 200)
+    young_resets: Rate = Rate(100, 100)
     """Of streams that die, through the client's doing, within `reset_age_ns` of their birth."""
     reset_age_ns: int = 5_000_000
     control_frames: Rate = Rate(1000, 100)

@@ -93,14 +93,15 @@ class FrameReader:
         """The client has introduced itself."""
         return self._begun
 
-    def get_buffer(self) -> memoryview:
+    def get_buffer(self, size: int) -> memoryview:
+        """Of at most `size` bytes, unless they all belong to one large message."""
         content = self._left - self._padding
         if content >= _IN_PLACE_BYTES and self._call is not None and self._call.partial is not None:
             room = self._call.partial.room(content)
             if room is not None and len(room) >= _IN_PLACE_BYTES:
                 self._in_place = True
                 return room
-        return self._buffer
+        return self._buffer[:size]
 
     def received(self, count: int) -> None:
         """`count` bytes were put into what `get_buffer` returned last. Raises ConnectionFault, and

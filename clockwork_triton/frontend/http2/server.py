@@ -17,6 +17,9 @@ _READ_BYTES = 8 << 10
 """What one client can have done before the others' turn: some dozens of small requests. All but the beginning
 of a large message is read in one piece all the same."""
 _BACKLOG = 1024
+"""Connections that may wait to be accepted."""
+_ACCEPTED = 8
+"""Of these in one turn of the event loop, which asyncio has no other name for than the backlog."""
 
 
 class Server:
@@ -57,9 +60,9 @@ class Server:
             ssl=tls,
             ssl_handshake_timeout=self._handshake_s(tls),
             reuse_port=reuse_port or None,
-            backlog=_BACKLOG,
+            backlog=_ACCEPTED,
         )
-        self._listeners.append(listener)
+        self._add(listener)
         bound = listener.sockets[0].getsockname()[1]
         assert isinstance(bound, int)
         return bound
@@ -73,9 +76,9 @@ class Server:
             sock=listening,
             ssl=tls,
             ssl_handshake_timeout=self._handshake_s(tls),
-            backlog=_BACKLOG,
+            backlog=_ACCEPTED,
         )
-        self._listeners.append(listener)
+        self._add(listener)
 
     async def stop(self, grace_s: float | None) -> None:
         """Accepts no more connections and calls, waits for those under way, at most `grace_s` seconds, and
@@ -92,6 +95,12 @@ class Server:
                 connection.end()
             await self._empty.wait()
         self._clock.close()
+
+    def _add(self, listener: asyncio.Server) -> None:
+        self._listeners.append(listener)
+        for listening in listener.sockets:
+            with listening.dup() as own:
+                own.listen(_BACKLOG)
 
     def _handshake_s(self, tls: ssl.SSLContext | None) -> float | None:
         return None if tls is None else self._limits.handshake_ns / 1e9

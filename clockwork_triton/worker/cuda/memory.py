@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clockwork_triton.worker.anonymous import AnonymousMemory, Bytes
+from clockwork_triton.artifact.anonymous import AnonymousMemory, Bytes
 from clockwork_triton.worker.cuda.driver import Driver
 
 # So much is read and pinned at once: some milliseconds.

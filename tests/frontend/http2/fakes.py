@@ -119,6 +119,7 @@ class FakeTransport(asyncio.Transport):
         self.held = 0
         self.closed = False
         self.aborted = False
+        self.reading_paused = False
 
     def write(self, data: Any) -> None:
         assert not self.closed, "written after the end"
@@ -138,6 +139,9 @@ class FakeTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closed
+
+    def pause_reading(self) -> None:
+        self.reading_paused = True
 
     def close(self) -> None:
         self.closed = True
@@ -170,7 +174,8 @@ class Answer(NamedTuple):
 class Client:
     """The client's end: writes frames, and reads what the connection writes.
 
-    It reads as the real connection's buffer would let it: at most `read_size` bytes at a time.
+    It reads as the real connection's buffer would let it: at most `read_size` bytes at a time; fewer at first
+    if it is `new`.
     """
 
     def __init__(
@@ -183,6 +188,7 @@ class Client:
         capacity: int = 1 << 40,
         read_size: int = 1 << 16,
         greet: bool = True,
+        new: bool = False,
     ) -> None:
         self.clock = clock or FakeClock()
         self.limits = limits or Limits()
@@ -205,6 +211,8 @@ class Client:
         self.blocks: dict[int, list[dict[str, str]]] = {}
         self._read = 0
         self.connection.connection_made(self.transport)
+        if not new:
+            self.connection._share.size = read_size
         if greet:
             self.send(frames.PREFACE + frames.settings(()) + frames.frame(frames.SETTINGS, frames.ACK, 0))
             self.take()
@@ -213,7 +221,7 @@ class Client:
         """Has the connection read `data`, in reads of at most `piece` bytes."""
         at = 0
         while at < len(data):
-            if self.transport.aborted:
+            if self.transport.aborted or self.transport.reading_paused:
                 return
             buffer = self.connection.get_buffer(-1)
             taken = min(len(buffer), len(data) - at, piece or len(data))

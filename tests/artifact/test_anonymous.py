@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from clockwork_triton.worker.anonymous import AnonymousMemory
+from clockwork_triton.artifact.anonymous import AnonymousMemory
 
 
 def test_memory_is_zero_and_keeps_what_is_written_while_more_is_provided() -> None:

@@ -1,4 +1,4 @@
-"""Host memory for a device to work in."""
+"""Host memory to run programs in."""
 
 from __future__ import annotations
 
