@@ -13,7 +13,7 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from struct import pack, unpack_from
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -176,7 +176,7 @@ def _from_value(value: Any) -> Array:
     shape = value.shape()
     data = string_at(value.data_ptr(), 2 * prod(shape))
     numbers: Array = np.frombuffer(data, ml_dtypes.bfloat16)
-    return numbers.reshape(shape)
+    return cast(Array, numbers.reshape(shape))
 
 
 def _evaluator(path: Path) -> Runner:

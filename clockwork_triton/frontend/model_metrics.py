@@ -71,7 +71,8 @@ def model_families(
         for reason in Failure:
             count = model.statistics.failures[reason].count
             failures.add({**labels_of(model), "reason": reason.value}, count)
-        pending.add(labels_of(model), model.pending)
+        # What an ensemble waits for is counted where it waits: at its steps.
+        pending.add(labels_of(model), 0 if model.served.ensemble is not None else model.pending)
     yield failures
     yield pending
     yield from _cache_families([model for model in models if model.cached])
