@@ -16,6 +16,8 @@ from benchmarks.serving import many_models
 
 OURS = "clockwork_triton"
 HTTP2 = "--grpc-transport=http2"
+# ResNet-50 takes 120 MB.
+MEMORY = "--device-memory=1G"
 TWO = "--device=cpu:0,cpu:1"
 SHARED_MEMORY = ("--shared-memory", "system", "--output-shared-memory-size", "8192")
 SLO_MS = 100
@@ -79,7 +81,7 @@ def overload(arrivals: str) -> Scenario:
 
     def run(settings: Settings, samples: list[Sample]) -> None:
         contenders = [
-            Contender(OURS, "ours", (HTTP2, TWO, "--device-memory=1G")),
+            Contender(OURS, "ours", (HTTP2, TWO, MEMORY)),
             Contender("Triton", "triton", timeout_ms=SLO_MS),
             Contender("KServe", "kserve"),
             Contender("MLServer", "mlserver"),
@@ -175,11 +177,11 @@ TINY = (
     Contender("MLServer", "mlserver"),
 )
 IMAGES = (
-    Contender(f"{OURS}, 1 worker", "ours", (HTTP2,)),
+    Contender(f"{OURS}, 1 worker", "ours", (HTTP2, MEMORY)),
     Contender("Triton, 1 instance", "triton"),
     Contender("KServe", "kserve"),
     Contender("MLServer", "mlserver"),
-    Contender(f"{OURS}, 2 workers", "ours", (HTTP2, TWO)),
+    Contender(f"{OURS}, 2 workers", "ours", (HTTP2, TWO, MEMORY)),
     Contender("Triton, 2 instances", "triton", instances=2),
 )
 SCENARIOS: Mapping[str, Scenario] = {

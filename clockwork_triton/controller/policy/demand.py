@@ -30,7 +30,8 @@ class Pressure(IntEnum):
 class Demand:
     """Reckons each waiting request with a deadline to one worker, without binding it.
 
-    So the work that waits for each worker is known at all times, at a fixed cost a request.
+    So the work that waits for each worker is known at all times, at a fixed cost a request. Of those without
+    a deadline it is only known whether one more copy of their model would serve them sooner.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,10 @@ class Demand:
     def charge(self, pending: Pending, now_ns: int) -> None:
         """The request waits for a model that is resident somewhere."""
         model = pending.model
-        if pending.due_ns >= FAR or not model.holders:
+        if not model.holders:
+            return
+        if pending.due_ns >= FAR:
+            self._count_patient(pending, now_ns)
             return
         self._turn += 1
         worker, least_ns = model.holders[0], FAR
@@ -71,9 +75,28 @@ class Demand:
         pending.cost_ns = cost_ns
         pending.slack = slack
 
+    def _count_patient(self, pending: Pending, now_ns: int) -> None:
+        """It is not served as it should be if it waits longer than a LOAD takes."""
+        model = pending.model
+        self._turn += 1
+        ready_ns = min(
+            [
+                worker.exec.available(now_ns) + worker.backlog_ns
+                for worker in model.some_holders(CHOICES, self._turn)
+            ]
+        )
+        before_ns = (model.queue.rows - pending.rows) * model.row_ns // len(model.holders)
+        if ready_ns + before_ns > now_ns + model.fastest_load_ns:
+            pending.unserved = True
+            pending.share_ns = pending.rows * model.row_ns
+            model.unserved_ns += pending.share_ns
+
     def release(self, requests: tuple[Pending, ...]) -> None:
         """The requests do not wait any more."""
         for pending in requests:
+            if pending.unserved:
+                pending.unserved = False
+                pending.model.unserved_ns -= pending.share_ns
             worker = pending.charged
             if worker is None:
                 continue
@@ -85,9 +108,6 @@ class Demand:
             work_ns[1] -= (pending.cost_ns + pending.share_ns) // 2
             if not work_ns[0]:
                 del worker.work_ns[pending.slack]
-            if pending.unserved:
-                pending.unserved = False
-                pending.model.unserved_ns -= pending.share_ns
 
     def wait_ns(self, worker: WorkerState, rank: int, tier: int, now_ns: int) -> int:
         """The least time that passes before the worker could have done what waits for it and goes before a

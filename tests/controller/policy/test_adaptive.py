@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from clockwork_triton.simulation.experiment import Experiment, Runner, SimulatedModel, zoo_models
 from clockwork_triton.simulation.network import Network
 from clockwork_triton.simulation.report import report
@@ -13,7 +15,13 @@ SECOND = 1000 * MS
 
 
 def run(
-    policy: str, models: Sequence[SimulatedModel], loads: Sequence[Workload], devices: int, seconds: float
+    policy: str,
+    models: Sequence[SimulatedModel],
+    loads: Sequence[Workload],
+    devices: int,
+    seconds: float,
+    *,
+    resident: bool = True,
 ) -> dict[str, Any]:
     experiment = Experiment(
         "test",
@@ -21,7 +29,7 @@ def run(
         loads,
         round(seconds * SECOND),
         devices=devices,
-        resident=True,
+        resident=resident,
         network=Network(50_000),
     )
     return report(Runner(policy).run(experiment))
@@ -53,6 +61,22 @@ def test_deadlines_are_met_beside_clients_that_are_never_done() -> None:
     found = run("adaptive", models, loads, 2, 4)
     assert found["groups"]["urgent"]["attainment"] > 0.99
     assert found["groups"]["batch"]["goodput_rps"] > 100
+
+
+@pytest.mark.parametrize("policy", ["adaptive", "clockwork"])
+def test_clients_without_a_deadline_get_every_device(policy: str) -> None:
+    models = zoo_models("resnet50_v2", 1)
+    one, two = (
+        run(policy, models, [ClosedLoop(0, 8, FixedSlo(None))], devices, 4, resident=False)
+        for devices in (1, 2)
+    )
+    assert two["goodput_rps"] > 1.4 * one["goodput_rps"]
+    assert two["loads"] == 2
+
+
+def test_one_client_that_waits_keeps_to_one_device() -> None:
+    load = [ClosedLoop(0, 1, FixedSlo(None))]
+    assert run("adaptive", zoo_models("resnet50_v2", 1), load, 2, 1, resident=False)["loads"] == 1
 
 
 def test_requests_without_a_deadline_are_not_starved_by_overload() -> None:
