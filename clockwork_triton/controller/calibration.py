@@ -117,7 +117,7 @@ class Calibrator:
 
     def wanted(self, worker: WorkerState) -> bool:
         """Whether a calibration waits for this worker's device."""
-        return any(job.worker is worker and job.flight is None for job in self._jobs)
+        return bool(self._jobs) and any(job.worker is worker and job.flight is None for job in self._jobs)
 
     def result(self, flight: Flight, result: ActionResult, now_ns: int) -> None:
         """Takes the result of an action of a calibration; the books on memory are kept by the caller."""

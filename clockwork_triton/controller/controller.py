@@ -20,7 +20,7 @@ from clockwork_triton.controller.events import (
     WorkerJoined,
     WorkerLost,
 )
-from clockwork_triton.controller.keys import rank_of
+from clockwork_triton.controller.keys import FAR, rank_of
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
@@ -52,7 +52,7 @@ class Controller:
             self._state, policy, self._requests, self._loader, self._dispatcher, self._supervisor
         )
         self._retiring: dict[int, ModelState] = {}
-        self._wake_ns: int | None = None
+        self._wake_ns = FAR
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             RequestArrived: self._request_arrived,
             RequestsArrived: self._requests_arrived,
@@ -71,15 +71,22 @@ class Controller:
         state = self._state
         out: list[Command] = []
         state.out = out
-        if self._wake_ns is not None and self._wake_ns <= now_ns:
-            self._wake_ns = None
-        state.timers.run(now_ns)
-        self._dispatcher.advance(now_ns)
+        timers = state.timers
+        if self._wake_ns <= now_ns:
+            self._wake_ns = FAR
+        if timers.next_ns <= now_ns:
+            timers.run(now_ns)
+        if state.openings.next_ns <= now_ns:
+            state.openings.run(now_ns)
+        if state.expiries.first_ns <= now_ns:
+            self._requests.expire_due(now_ns)
         self._handlers[type(event)](event, now_ns)
         if self._retiring:
             self._retire(now_ns)
-        wake_ns = state.timers.next_ns
-        if wake_ns is not None and (self._wake_ns is None or wake_ns < self._wake_ns):
+        wake_ns = min(timers.next_ns, self._wake_ns)
+        if state.expiries.first_ns < wake_ns:
+            wake_ns = min(wake_ns, state.expiries.next_ns())
+        if wake_ns < self._wake_ns:
             self._wake_ns = wake_ns
             out.append(WakeAt(wake_ns))
         return out

@@ -39,10 +39,6 @@ class Dispatcher:
         Probes(state, self.calibrator)
         state.on_wake = self._woken
 
-    def advance(self, now_ns: int) -> None:
-        """Opens the workers whose time has come."""
-        self._state.openings.run(now_ns)
-
     def queued(self, model: ModelState, now_ns: int) -> None:
         """A request of the model has been queued: give it to a worker, or have the model loaded."""
         state = self._state
@@ -92,12 +88,13 @@ class Dispatcher:
         if wanted:
             self._calibrate_in_turn(worker, now_ns)
         planned = len(worker.flights)
+        loads = self._policy.wants_loads()
         if worker.exec is worker.link:
-            while self._load(worker, now_ns, shared=True) or self._infer(worker, now_ns):
-                pass
+            while (loads and self._load(worker, now_ns, shared=True)) or self._infer(worker, now_ns):
+                loads = self._policy.wants_loads()
         else:
-            while self._load(worker, now_ns, shared=False):
-                pass
+            while loads and self._load(worker, now_ns, shared=False):
+                loads = self._policy.wants_loads()
             while self._infer(worker, now_ns):
                 pass
         if wanted and not worker.exec and not worker.link:
@@ -108,8 +105,6 @@ class Dispatcher:
 
     def _load(self, worker: WorkerState, now_ns: int, *, shared: bool) -> bool:
         policy = self._policy
-        if not policy.wants_loads():
-            return False
         if worker.link.available(now_ns) > now_ns + self._state.options.schedule_ahead_ns:
             return False
         model = policy.pick_load(worker, now_ns)
@@ -129,7 +124,8 @@ class Dispatcher:
         start_ns = worker.exec.available(now_ns)
         if start_ns > now_ns + options.schedule_ahead_ns:
             return False
-        start_ns = max(start_ns, now_ns + options.lead_ns)
+        if start_ns < now_ns + options.lead_ns:
+            start_ns = now_ns + options.lead_ns
         delay_ns = worker.starts.bound_ns(now_ns)
         batch = self._policy.pick(worker, start_ns + delay_ns, now_ns)
         if batch is None:
@@ -145,7 +141,8 @@ class Dispatcher:
         due_ns = FAR
         for pending in requests:
             pending.stage = Stage.DISPATCHED
-            due_ns = min(due_ns, pending.due_ns)
+            if pending.due_ns < due_ns:
+                due_ns = pending.due_ns
         latest_ns = FAR
         if due_ns < FAR and self._policy.plans_deadlines:
             latest_ns = min(start_ns + delay_ns + state.options.window_ns, due_ns - replica.bound_ns[size])
@@ -201,11 +198,12 @@ class Dispatcher:
         if worker.infers >= worker.spec.slots or opens_ns <= now_ns:
             worker.opens_ns = FAR
             return
-        if worker.opens_ns != opens_ns:
-            worker.opens_ns = opens_ns
-            self._state.openings.at(opens_ns, self._opened, worker)
+        worker.opens_ns = opens_ns
         if worker.pool.tiers or self.calibrator.wanted(worker):
             self._state.wake(worker, opens_ns)
+        elif worker.opening_ns != opens_ns:
+            worker.opening_ns = opens_ns
+            self._state.openings.at(opens_ns, self._opened, worker)
 
     def _sweep(self, worker: WorkerState, now_ns: int) -> None:
         """Refuses the most urgent requests that what has just been planned has made hopeless."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 WINDOW = 10
 # A longest duration that exceeds the second longest by more than this factor is taken for an accident.
 OUTLIER = 1.5
@@ -18,24 +16,29 @@ class DurationEstimate:
     full, the profile stands in for the samples missing.
     """
 
-    __slots__ = ("_window", "bound_ns", "expected_ns")
+    __slots__ = ("_profile_ns", "_window", "bound_ns", "expected_ns")
 
     def __init__(self, profile_ns: int) -> None:
-        self._window: deque[int] = deque([profile_ns] * WINDOW, WINDOW)
+        self._profile_ns = profile_ns
+        self._window: list[int] = []
         self.expected_ns = profile_ns
         self.bound_ns = profile_ns
 
     def add(self, measured_ns: int) -> None:
-        self._window.append(measured_ns)
+        window = self._window
+        if len(window) == WINDOW:
+            del window[0]
+        window.append(measured_ns)
         self._conclude()
 
     def scale(self, factor: float) -> None:
         """From now on the device takes `factor` times the time for everything."""
-        self._window = deque((max(1, round(ns * factor)) for ns in self._window), WINDOW)
+        self._profile_ns = max(1, round(self._profile_ns * factor))
+        self._window = [max(1, round(ns * factor)) for ns in self._window]
         self._conclude()
 
     def _conclude(self) -> None:
-        ordered = sorted(self._window)
+        ordered = sorted(self._window + [self._profile_ns] * (WINDOW - len(self._window)))
         self.expected_ns = ordered[WINDOW // 2]
         longest, second = ordered[-1], ordered[-2]
         self.bound_ns = second if longest > OUTLIER * second else longest

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import floor, log2
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from clockwork_triton.controller.keys import FAR, NEVER
@@ -11,6 +13,7 @@ from clockwork_triton.controller.specs import ModelSpec
 
 if TYPE_CHECKING:
     from clockwork_triton.controller.replica import Replica
+    from clockwork_triton.controller.worker_state import WorkerState
 
 # Models whose cost of a row differs by less than this part of a factor of two are of one tier.
 TIERS_PER_DOUBLING = 2
@@ -25,17 +28,18 @@ PROBE_GAP_NS = 1_000_000_000
 class ModelState:
     """`sizes`: its batch sizes, ascending; durations by batch size are lists in this order.
 
-    `resident`, `loading`: its replicas in that state, by worker id; `mask`: the bits of the workers that hold
-    it. `typical_ns`: how long a batch takes, as last learnt; `row_ns`: a row in the best of them;
-    `fastest_ns`: how long on the fastest worker that holds it, with a margin. `fill`: by number of rows, the
-    largest size that they fill. `tier`: models that need about the same time for a row, cheapest first.
-    `departed`: how many requests have left its queue. `expiry_ns`: the moment of the timer that looks for
-    requests of it that have become hopeless. `key`: how urgent it is; `pooled_key`: no entry of it in a pool
-    is larger. `unserved_ns`: the work waiting that the workers which hold it cannot do in time. `warmth`: see
-    the policy. `active_ns`: when a request of it last arrived; `missed_ns`: when one was last refused only
-    because the model was not loaded. `probe_ns`: when the next refusal is a reason to doubt its estimates,
-    None if none was refused yet; `probe_gap_ns`: how long none is after that. `gap_ns`: the time between its
-    requests with a deadline, of which the last arrived at `arrived_ns`."""
+    `resident`, `loading`: its replicas in that state, by worker id; `holders`: the workers that hold it, and
+    `mask` their bits. `too_large`: no worker's memory holds it, as of the generation `judged` of workers.
+    `typical_ns`: how long a batch takes, as last learnt; `row_ns`: a row in the best of them; `fastest_ns`:
+    how long on the fastest worker that holds it, with a margin. `fill`: by number of rows, the largest size
+    that they fill; `holds`: the smallest that holds them. `tier`: models that need about the same time for a
+    row, cheapest first. `departed`: how many requests have left its queue. `expiry_ns`: the moment of the
+    timer that looks for requests of it that have become hopeless. `key`: how urgent it is; `pooled_key`: no
+    entry of it in a pool is larger. `unserved_ns`: the work waiting that the workers which hold it cannot do
+    in time. `warmth`: see the policy. `active_ns`: when a request of it last arrived; `missed_ns`: when one
+    was last refused only because the model was not loaded. `probe_ns`: when the next refusal is a reason to
+    doubt its estimates, None if none was refused yet; `probe_gap_ns`: how long none is after that. `gap_ns`:
+    the time between its requests with a deadline, of which the last arrived at `arrived_ns`."""
 
     __slots__ = (
         "active_ns",
@@ -46,7 +50,10 @@ class ModelState:
         "fastest_ns",
         "fill",
         "gap_ns",
+        "holders",
+        "holds",
         "in_flight",
+        "judged",
         "key",
         "load_errors",
         "loading",
@@ -64,6 +71,7 @@ class ModelState:
         "sizes",
         "spec",
         "tier",
+        "too_large",
         "typical_ns",
         "unloading",
         "unserved_ns",
@@ -77,6 +85,7 @@ class ModelState:
         self.resident: dict[int, Replica] = {}
         self.loading: dict[int, Replica] = {}
         self.mask = 0
+        self.holders: list[WorkerState] = []
         self.unloading = 0
         self.in_flight = 0
         self.retired = False
@@ -98,6 +107,8 @@ class ModelState:
     def renew(self, spec: ModelSpec) -> None:
         """Takes new estimates."""
         self.spec = spec
+        self.judged = -1
+        self.too_large = False
         kinds = list(spec.estimates.values())
         sizes = set.intersection(*[set(kind.infer_ns) for kind in kinds]) if kinds else set()
         self.sizes = tuple(sorted(sizes))
@@ -106,6 +117,7 @@ class ModelState:
         self.fastest_load_ns = min((kind.load_ns for kind in kinds), default=0)
         self._find_least()
         self.fill = self._fill_table()
+        self.holds = [bisect_left(self.sizes, rows) for rows in range(self.sizes[-1] + 1 if sizes else 0)]
         per_row = [ns / size for ns, size in zip(self.typical_ns, self.sizes, strict=True)]
         self.tier = floor(TIERS_PER_DOUBLING * log2(max(1.0, min(per_row)))) if per_row else 0
         for _, _, _, pending in self.queue.entries:
@@ -113,10 +125,7 @@ class ModelState:
 
     def size_for(self, rows: int) -> int | None:
         """The index of the smallest batch size that holds this many rows."""
-        for index, size in enumerate(self.sizes):
-            if size >= rows:
-                return index
-        return None
+        return self.holds[rows] if rows < len(self.holds) else None
 
     def filled_by(self, rows: int) -> int:
         """The index of the largest batch size that this many rows fill, or the smallest size."""
@@ -150,11 +159,21 @@ class ModelState:
 
     def holders_changed(self) -> None:
         """The model has come to, or left, a worker."""
+        self.holders = sorted([replica.worker for replica in self.resident.values()], key=attrgetter("bit"))
         self.mask = 0
-        for replica in self.resident.values():
-            self.mask |= replica.worker.bit
+        for worker in self.holders:
+            self.mask |= worker.bit
         if self.resident:
             self.fastest_ns = [min(times) for times in zip(*self._bounds(), strict=True)]
+
+    def some_holders(self, most: int, start: int) -> list[WorkerState]:
+        """At most `most` of the workers that hold it, beginning anywhere (`start`) and going round."""
+        holders = self.holders
+        count = len(holders)
+        if count == 1:
+            return holders
+        first = start % count
+        return (holders[first:] + holders[:first])[:most]
 
     def _bounds(self) -> list[list[int]]:
         return [replica.bound_ns for replica in self.resident.values()]

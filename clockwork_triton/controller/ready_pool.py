@@ -63,10 +63,17 @@ class ReadyPool:
     def tops(self) -> list[Entry]:
         """The most urgent model of each tier, cheapest tier first."""
         tiers = self.tiers
-        if len(tiers) == 1:
-            entry = self.top(next(iter(tiers)))
-            return [] if entry is None else [entry]
-        return [entry for entry in [self.top(tier) for tier in sorted(tiers)] if entry is not None]
+        found = []
+        for tier in sorted(tiers):
+            entry = tiers[tier][0]
+            key, _, replica = entry
+            if replica.pooled_key == key and replica.model.key <= key and replica.ready:
+                found.append(entry)
+                continue
+            corrected = self.top(tier)
+            if corrected is not None:
+                found.append(corrected)
+        return found
 
     def delay(self, replica: Replica, key: int) -> None:
         """Moves the model back to this larger key; a later request brings it forward again."""

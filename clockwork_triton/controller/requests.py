@@ -60,22 +60,26 @@ class Requests:
         state.pending[request.request_id] = pending
         if not model.mask and not model.loading and self._too_large(model):
             state.answer(pending, Outcome.FAILED, now_ns, message=TOO_LARGE)
-        elif self.hopeless(pending, now_ns):
+            return None
+        hopeless_ns = self._policy.hopeless_ns(pending)
+        if self._hopeless(model, hopeless_ns, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
             return model if self._policy.turned_away(pending, now_ns) else None
-        elif self._policy.crowded_out(pending, now_ns):
+        if self._policy.crowded_out(pending, now_ns):
             state.answer(pending, Outcome.REFUSED, now_ns)
-        else:
-            self._enqueue(pending, now_ns)
-            return model
-        return None
+            return None
+        self._enqueue(pending, hopeless_ns, now_ns)
+        return model
 
     def _margin_ns(self, budget_ns: int, now_ns: int) -> int:
         """How long before its deadline a request must have run, so that its answer is there in time."""
         state, options = self._state, self._state.options
-        buffer_ns = max(options.buffer_ns, int(options.buffer_share * budget_ns))
-        most_ns = max(buffer_ns, int(options.margin_share * budget_ns))
-        return min(buffer_ns + state.returns.bound_ns(now_ns), most_ns)
+        buffer_ns = int(options.buffer_share * budget_ns)
+        if buffer_ns < options.buffer_ns:
+            buffer_ns = options.buffer_ns
+        margin_ns = buffer_ns + state.returns.bound_ns(now_ns)
+        most_ns = int(options.margin_share * budget_ns)
+        return margin_ns if margin_ns <= most_ns else max(buffer_ns, most_ns)
 
     def cancel(self, request_id: int, now_ns: int) -> None:
         pending = self._state.pending.get(request_id)
@@ -95,10 +99,11 @@ class Requests:
         self, pending: Pending, now_ns: int, otherwise: Outcome = Outcome.REFUSED, message: str = ""
     ) -> ModelState | None:
         """Queues a dispatched request again if it has slack left; returns its model if so."""
-        if self.hopeless(pending, now_ns):
+        hopeless_ns = self._policy.hopeless_ns(pending)
+        if self._hopeless(pending.model, hopeless_ns, now_ns):
             self._state.answer(pending, otherwise, now_ns, message=message)
             return None
-        self._enqueue(pending, now_ns)
+        self._enqueue(pending, hopeless_ns, now_ns)
         return pending.model
 
     def fail_all(self, model: ModelState, now_ns: int, message: str) -> None:
@@ -123,15 +128,15 @@ class Requests:
                 if pending.patient:
                     self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
 
-    def _enqueue(self, pending: Pending, now_ns: int) -> None:
+    def _enqueue(self, pending: Pending, hopeless_ns: int, now_ns: int) -> None:
         model = pending.model
         pending.stage = Stage.QUEUED
         model.queue.add(pending)
-        if pending.patient:
+        if pending.due_ns >= FAR:
             if not model.mask and not self._capable(model):
                 self._state.timers.at(now_ns + self._state.options.orphan_ns, self._abandon, pending)
-        else:
-            self._arm(model, self._policy.hopeless_ns(pending))
+        elif hopeless_ns < model.expiry_ns:
+            self._state.expiries.put(model, hopeless_ns)
         self._policy.queued(pending, now_ns)
 
     def _drop(self, pending: Pending) -> None:
@@ -140,30 +145,26 @@ class Requests:
         model.departed += 1
         self._policy.left(model, (pending,))
 
-    def _arm(self, model: ModelState, time_ns: int) -> None:
-        if time_ns < model.expiry_ns:
-            model.expiry_ns = time_ns
-            self._state.timers.at(time_ns, self._expired, model)
-
-    def hopeless(self, pending: Pending, now_ns: int) -> bool:
-        """Whether it cannot be met any more, given what is planned."""
-        hopeless_ns = self._policy.hopeless_ns(pending)
+    def _hopeless(self, model: ModelState, hopeless_ns: int, now_ns: int) -> bool:
+        """Whether a request that must begin before then cannot be met any more, given what is planned."""
         if hopeless_ns <= now_ns:
             return True
-        model, state = pending.model, self._state
+        state = self._state
+        mask = model.mask
         if hopeless_ns == FAR or (
             # An open worker is free within the horizon.
-            model.mask & state.open_mask and hopeless_ns > now_ns + state.options.schedule_ahead_ns
+            mask & state.open_mask and hopeless_ns > now_ns + state.options.schedule_ahead_ns
         ):
             return False
-        mask = model.mask
-        if not mask & (mask - 1):
+        if not mask:
             return hopeless_ns <= self._free_ns(model, now_ns)
-        holders = state.some_of(mask, LOOK + 1)
-        if len(holders) > LOOK:
+        if len(model.holders) > LOOK:
             return False
         begin_ns = hopeless_ns + state.options.lead_ns
-        return all(worker.exec.available(now_ns) >= begin_ns for worker in holders)
+        for worker in model.holders:
+            if worker.exec.available(now_ns) < begin_ns:
+                return False
+        return True
 
     def _free_ns(self, model: ModelState, now_ns: int) -> int:
         """The first moment at which a worker could begin with a request of the model, less the lead."""
@@ -172,13 +173,9 @@ class Requests:
         if mask:
             if mask & state.idle_mask & state.open_mask:
                 return now_ns
-            if mask & (mask - 1):
-                holders = state.some_of(mask, LOOK + 1)
-                if len(holders) > LOOK:
-                    return now_ns
-                free_ns = min([worker.exec.available(now_ns) for worker in holders])
-            else:
-                free_ns = state.one_of(mask).exec.available(now_ns)
+            if len(model.holders) > LOOK:
+                return now_ns
+            free_ns = min([worker.exec.available(now_ns) for worker in model.holders])
         elif model.loading:
             free_ns = min([replica.worker.link.available(now_ns) for replica in model.loading.values()])
         elif state.link_mask:
@@ -188,10 +185,12 @@ class Requests:
             free_ns = min([link.available(now_ns) for link in links], default=now_ns)
         return free_ns - state.options.lead_ns
 
-    def _expired(self, model: ModelState, time_ns: int, now_ns: int) -> None:
-        if model.expiry_ns == time_ns:
-            model.expiry_ns = FAR
+    def expire_due(self, now_ns: int) -> None:
+        """Looks after all models whose time has come."""
+        model = self._state.expiries.take(now_ns)
+        while model is not None:
             self.expire(model, now_ns)
+            model = self._state.expiries.take(now_ns)
 
     def expire(self, model: ModelState, now_ns: int) -> None:
         """Refuses the requests of a model that have become hopeless."""
@@ -209,7 +208,7 @@ class Requests:
                 self._state.answer(pending, Outcome.REFUSED, now_ns)
                 pending = following
         if next_ns < FAR:
-            self._arm(model, next_ns)
+            self._state.expiries.put(model, next_ns)
 
     def _abandon(self, pending: Pending, _time_ns: int, now_ns: int) -> None:
         if pending.stage is Stage.QUEUED and not self._capable(pending.model):
@@ -227,12 +226,15 @@ class Requests:
 
     def _too_large(self, model: ModelState) -> bool:
         """There are workers of the right kind, and the model fits none of them."""
-        memory = [
-            worker.spec.pages
-            for worker in self._state.workers.values()
-            if model.spec.estimate_on(worker.spec) is not None
-        ]
-        return bool(memory) and max(memory) < model.spec.pages
+        if model.judged != self._state.generation:
+            memory = [
+                worker.spec.pages
+                for worker in self._state.workers.values()
+                if model.spec.estimate_on(worker.spec) is not None
+            ]
+            model.too_large = bool(memory) and max(memory) < model.spec.pages
+            model.judged = self._state.generation
+        return model.too_large
 
     def _fail(self, request: Request, message: str) -> None:
         self._state.counters.failed += 1

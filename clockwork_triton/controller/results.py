@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from clockwork_triton.controller.actions import ActionKind, ActionResult, Outcome, Status
 from clockwork_triton.controller.dispatcher import Dispatcher
 from clockwork_triton.controller.loader import Loader
@@ -49,7 +51,7 @@ class Results:
         timeline.remove(result.action_id, result.end_ns if result.status is Status.OK else None)
         if worker.stuck:
             self._supervisor.recovered(worker, now_ns)
-        requeued: set[int] = set()
+        requeued: Collection[int] = ()
         if kind is ActionKind.INFER:
             requeued = self._infer(worker, flight, result, now_ns)
         elif kind is ActionKind.LOAD:
@@ -59,7 +61,7 @@ class Results:
         if flight.calibration is not None:
             self._dispatcher.calibrator.result(flight, result, now_ns)
         self._dispatcher.fill(worker, now_ns)
-        for model_id in sorted(requeued):
+        for model_id in requeued:
             self._dispatcher.queued(self._state.models[model_id], now_ns)
 
     def lost(self, worker: WorkerState, now_ns: int) -> None:
@@ -81,7 +83,9 @@ class Results:
         for _, model in sorted(affected.items()):
             self._dispatcher.queued(model, now_ns)
 
-    def _infer(self, worker: WorkerState, flight: Flight, result: ActionResult, now_ns: int) -> set[int]:
+    def _infer(
+        self, worker: WorkerState, flight: Flight, result: ActionResult, now_ns: int
+    ) -> Collection[int]:
         """Returns the ids of models whose requests wait again."""
         replica = flight.replica
         worker.infers -= 1
@@ -99,7 +103,7 @@ class Results:
             for pending in flight.requests:
                 if pending.stage is Stage.DISPATCHED:
                     self._state.answer(pending, Outcome.OK, now_ns, result.action_id)
-            return set()
+            return ()
         if status is Status.TOO_LATE:
             self._state.counters.too_late += 1
             # When it would have started is not known, only that it would have been after its latest.
@@ -120,7 +124,7 @@ class Results:
                 self._state.answer(pending, Outcome.FAILED, now_ns, message=message)
             if model is not None:
                 again.add(model.model_id)
-        return again
+        return sorted(again)
 
     def _not_there(self, flight: Flight, now_ns: int) -> None:
         """The worker does not hold what it was thought to hold."""

@@ -39,7 +39,9 @@ class ModelSpec:
 
     def estimate_on(self, worker: WorkerSpec) -> Estimate | None:
         """None where the worker cannot run the model (yet), or may not."""
-        return self.estimates.get(worker.device_kind) if self.may_use(worker) else None
+        if self.workers is not None and not self.may_use(worker):
+            return None
+        return self.estimates.get(worker.device_kind)
 
 
 @dataclass(frozen=True, slots=True)

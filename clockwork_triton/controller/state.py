@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from clockwork_triton.controller.actions import Action, ActionKind, Outcome
 from clockwork_triton.controller.commands import AnswerRequest, Command, SendAction
 from clockwork_triton.controller.delays import Delays
+from clockwork_triton.controller.expiries import Expiries
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
@@ -45,7 +46,7 @@ class State:
     of them. `open_mask`: could be given another INFER. `idle_mask`: have none outstanding. `link_mask`: could
     be given a LOAD; `links_watched`: all others will be looked at when they can.
     `openings`: when workers that nothing waits for open again. `returns`: how long results take to come
-    back.
+    back. `generation` counts the changes of the set of workers.
     """
 
     def __init__(self, options: Options) -> None:
@@ -61,11 +62,13 @@ class State:
         self.pending: dict[int, Pending] = {}
         self.returns = Delays()
         self.timers = Timers()
+        self.expiries = Expiries()
         self.counters = Counters()
         self.out: list[Command] = []
         self.on_wake: Callable[[WorkerState, int, int], None] = _nothing
         self.on_refused: Callable[[Pending, int], None] = _no_doubt
         self.everyone = 0
+        self.generation = 0
         self._action_id = 0
         self._serial = 0
 
@@ -80,6 +83,7 @@ class State:
         self.slots[index : index + 1] = [worker]
         self.workers[spec.worker_id] = worker
         self.everyone |= worker.bit
+        self.generation += 1
         return worker
 
     def remove_worker(self, worker_id: int) -> WorkerState | None:
@@ -87,6 +91,7 @@ class State:
         if worker is not None:
             self.slots[self.slots.index(worker)] = None
             self.everyone &= ~worker.bit
+            self.generation += 1
             self.close(worker)
         return worker
 

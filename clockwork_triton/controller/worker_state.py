@@ -50,10 +50,10 @@ class WorkerState:
     `pool`: resident models with requests waiting. `work_ns`, by class of slack, and `backlog_ns`: the waiting
     work it is reckoned to do, run one by one and in full batches; `queued_ns`: the same in the best batches,
     by priority level and tier. `opens_ns`: when it can be given another INFER, FAR if only a result can open
-    it. `wake_ns`: the moment of the timer that gives it more work. `starts`: how much later than planned its
-    INFERs start. `aged_ns`, `calibrate_ns`: from when on an aged request, or a calibration, may take a turn
-    from others. `clock_mhz`: its device's clock as last told, 0 if it tells none. `victims`: its resident
-    models in the policy's order of unloading."""
+    it; `opening_ns`: the moment of the timer that notes it. `wake_ns`: the moment of the timer that gives it
+    more work. `starts`: how much later than planned its INFERs start. `aged_ns`, `calibrate_ns`: from when on
+    an aged request, or a calibration, may take a turn from others. `clock_mhz`: its device's clock as last
+    told, 0 if it tells none. `victims`: its resident models in the policy's order of unloading."""
 
     __slots__ = (
         "aged_ns",
@@ -66,6 +66,7 @@ class WorkerState:
         "flights",
         "infers",
         "link",
+        "opening_ns",
         "opens_ns",
         "pool",
         "queued_ns",
@@ -98,6 +99,7 @@ class WorkerState:
         self.queued_ns: dict[tuple[int, int], int] = {}
         self.victims: list[tuple[float, int, Replica]] = []
         self.opens_ns = 0
+        self.opening_ns = FAR
         self.wake_ns = FAR
         self.watch_ns = FAR
         self.aged_ns = 0

@@ -145,7 +145,7 @@ class AdaptivePolicy(DeadlinePolicy):
         if pending.due_ns >= FAR or model.queue.rows < ENOUGH * model.sizes[-1] or not model.mask:
             return False
         state = self.state
-        for worker in state.some_of(model.mask, POOLED, pending.seq):
+        for worker in model.some_holders(POOLED, pending.seq):
             delay_ns = state.returns.bound_ns(now_ns) + worker.starts.bound_ns(now_ns)
             wait_ns = self.demand.wait_ns(worker, pending.rank, model.tier, now_ns)
             if now_ns + wait_ns + model.row_ns * pending.rows + CAUTION * delay_ns <= pending.due_ns:
@@ -179,7 +179,8 @@ class AdaptivePolicy(DeadlinePolicy):
         model.active_ns = now_ns
         self._active.append((now_ns, cost_ns, model))
         self._active_work_ns += cost_ns
-        self._forget_idle(now_ns)
+        if self._active[0][0] < now_ns - ACTIVE_NS:
+            self._forget_idle(now_ns)
 
     def _forget_idle(self, now_ns: int) -> None:
         active = self._active

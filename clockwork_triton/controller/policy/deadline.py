@@ -37,7 +37,7 @@ class DeadlinePolicy(Policy):
 
     def bind(self, state: State) -> None:
         super().bind(state)
-        self.demand = Demand(state)
+        self.demand = Demand()
         self._cold = LoadOrder(self._cold_score)
         self._pressed = LoadOrder(self._pressed_score)
         self._patient: deque[Pending] = deque()
@@ -114,20 +114,16 @@ class DeadlinePolicy(Policy):
         entries = model.queue.entries
         if entries:
             rank, due_ns, _, _ = entries[0]
-            model.key = key_of(rank, due_ns - model.typical_ns[model.filled_by(model.queue.rows)])
+            due_ns -= model.typical_ns[model.filled_by(model.queue.rows)]
+            model.key = key_of(rank, due_ns) if rank else due_ns
         else:
             model.key = NEVER
 
     def _put_forward(self, model: ModelState) -> None:
         """Its urgency has grown: let workers know."""
         model.pooled_key = model.key
-        mask = model.mask
-        if mask & (mask - 1):
-            self._turn += 1
-            workers = self.state.some_of(mask, SPREAD, self._turn)
-        else:
-            workers = [self.state.one_of(mask)]
-        for worker in workers:
+        self._turn += 1
+        for worker in model.some_holders(SPREAD, self._turn):
             worker.pool.push(worker.replicas[model.model_id], model.key)
             if worker.opens_ns < worker.wake_ns:
                 self.state.wake(worker, worker.opens_ns)
@@ -193,7 +189,7 @@ class DeadlinePolicy(Policy):
         self._cold.want(model)
 
     def wants_loads(self) -> bool:
-        return bool(self._cold) or bool(self._pressed)
+        return bool(self._cold.heap or self._pressed.heap)
 
     def _cold_score(self, model: ModelState) -> Score | None:
         entries = model.queue.entries
@@ -216,11 +212,11 @@ class DeadlinePolicy(Policy):
             if aged is not None:
                 return aged
         start_ns = max(now_ns + self.state.options.lead_ns, worker.link.available(now_ns))
-        if self._cold:
+        if self._cold.heap:
             model = self._cold.best(lambda model: self.worth_loading(model, worker, start_ns))
             if model is not None:
                 return model
-        if self._pressed and not worker.infers:
+        if self._pressed.heap and not worker.infers:
             # Only a worker with time to spare takes one more copy of a model.
             return self._pressed.best(lambda model: self.worth_loading(model, worker, start_ns))
         return None

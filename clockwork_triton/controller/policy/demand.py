@@ -8,11 +8,12 @@ from enum import IntEnum
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending
-from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
 
 # A request is reckoned to go to the least loaded of so many of the workers that hold its model.
 CHOICES = 4
+# Slacks below this many nanoseconds are of one class.
+LEAST_SLACK_NS = 8
 # Whether there is too much work is asked of at most so many workers together.
 POOLED = 8
 
@@ -32,30 +33,27 @@ class Demand:
     So the work that waits for each worker is known at all times, at a fixed cost a request.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._limits: dict[int, int] = {}
+    def __init__(self) -> None:
         self._turn = 0
 
     def charge(self, pending: Pending, now_ns: int) -> None:
         """The request waits for a model that is resident somewhere."""
         model = pending.model
-        mask = model.mask
-        if pending.due_ns >= FAR or not mask:
+        if pending.due_ns >= FAR or not model.holders:
             return
-        if mask & (mask - 1):
-            self._turn += 1
-            holders = self._state.some_of(mask, CHOICES, self._turn)
-            worker = min(holders, key=_load_ns)
-        else:
-            worker = self._state.one_of(mask)
+        self._turn += 1
+        worker, least_ns = model.holders[0], FAR
+        for holder in model.some_holders(CHOICES, self._turn):
+            load_ns = holder.exec.total_ns + holder.backlog_ns
+            if load_ns < least_ns:
+                worker, least_ns = holder, load_ns
         fill = model.filled_by(model.queue.rows)
         share_ns = pending.rows * model.typical_ns[fill] // model.sizes[fill]
         order = (pending.rank, model.tier)
         least_ns = pending.rows * model.row_ns
         worker.queued_ns[order] = worker.queued_ns.get(order, 0) + least_ns
         cost_ns = model.typical_ns[pending.size]
-        slack = _class_of(pending.due_ns - now_ns)
+        slack = slack_class(pending.due_ns - now_ns)
         start_ns = worker.exec.available(now_ns) + worker.backlog_ns
         if start_ns + model.fastest_ns[pending.size] > pending.due_ns:
             pending.unserved = True
@@ -105,19 +103,22 @@ class Demand:
         All requests that came with a slack of at most s are due within s from now: if their work takes
         longer, some of them cannot be met.
         """
-        mask = model.mask
-        if not mask & (mask - 1):
+        if len(model.holders) == 1:
             return self._pressure((worker,), now_ns, 1.0)
         # Its own part is quickly seen to be small.
         if self._pressure((worker,), now_ns, 0.5) is Pressure.NONE:
             return Pressure.NONE
-        return self._pressure(self._state.some_of(mask, POOLED), now_ns, 1.0)
+        return self._pressure(model.some_holders(POOLED, 0), now_ns, 1.0)
 
     def _pressure(self, workers: Sequence[WorkerState], now_ns: int, part: float) -> Pressure:
         """Of this part of what the workers can do."""
-        alone_ns = sum([worker.exec.available(now_ns) - now_ns for worker in workers])
+        alone_ns = 0
+        slacks: set[int] = set()
+        for worker in workers:
+            alone_ns += worker.exec.available(now_ns) - now_ns
+            slacks.update(worker.work_ns)
         joined_ns = alone_ns
-        slacks = workers[0].work_ns.keys() if len(workers) == 1 else {s for w in workers for s in w.work_ns}
+        part *= len(workers)
         found = Pressure.NONE
         for slack in sorted(slacks):
             for worker in workers:
@@ -125,31 +126,18 @@ class Demand:
                 if work_ns is not None:
                     alone_ns += work_ns[0]
                     joined_ns += work_ns[1]
-            limit_ns = part * len(workers) * self._limit_ns(slack)
+            limit_ns = part * slack
             if joined_ns > limit_ns:
                 return Pressure.BATCHED
             if alone_ns > limit_ns:
                 found = Pressure.ALONE
         return found
 
-    def _limit_ns(self, slack: int) -> int:
-        limit_ns = self._limits.get(slack)
-        if limit_ns is None:
-            limit_ns = self._limits[slack] = _upper_ns(slack)
-        return limit_ns
 
-
-def _load_ns(worker: WorkerState) -> int:
-    return worker.exec.total_ns + worker.backlog_ns
-
-
-def _class_of(slack_ns: int) -> int:
-    """Slacks by size, four classes to each doubling."""
-    bits = max(3, slack_ns.bit_length())
-    return bits << 2 | slack_ns >> (bits - 3) & 3
-
-
-def _upper_ns(slack: int) -> int:
-    """The largest slack of a class."""
-    bits = slack >> 2
-    return ((4 | slack & 3) + 1) << (bits - 3)
+def slack_class(slack_ns: int) -> int:
+    """Slacks by size, four classes to each doubling; a class is known by the first slack that is too large
+    for it."""
+    if slack_ns < LEAST_SLACK_NS:
+        return LEAST_SLACK_NS
+    bits = slack_ns.bit_length() - 3
+    return ((slack_ns >> bits) + 1) << bits

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from clockwork_triton.controller.model_state import ModelState
 
 # How many models are looked at for one that a worker could load.
 LOOK = 8
+# Entries that count for nothing any more are cleared away when they are more than this and than the others.
+STALE = 64
 
 Score = tuple[int, float]
 """(rank, wantedness negated); the smallest first."""
@@ -22,32 +24,30 @@ class LoadOrder:
 
     def __init__(self, score: Callable[[ModelState], Score | None]) -> None:
         self._score = score
-        self._heap: list[tuple[Score, int, ModelState]] = []
+        self.heap: list[tuple[Score, int, ModelState]] = []
         self._entered: dict[int, Score] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
 
     def want(self, model: ModelState) -> None:
         score = self._score(model)
         if score is not None and self._entered.get(model.serial) != score:
             self._entered[model.serial] = score
-            heappush(self._heap, (score, model.serial, model))
+            heappush(self.heap, (score, model.serial, model))
+            if len(self.heap) > 2 * len(self._entered) + STALE:
+                self.heap[:] = [entry for entry in self.heap if self._entered.get(entry[1]) == entry[0]]
+                heapify(self.heap)
 
     def best(self, suits: Callable[[ModelState], bool]) -> ModelState | None:
         """The most wanted model that suits, of those about the top."""
         self._clean()
         entered = self._entered
-        suited = [
-            entry
-            for entry in self._heap[:LOOK]
-            if entered.get(entry[1]) == entry[0] and self._score(entry[2]) is not None and suits(entry[2])
-        ]
-        return min(suited)[2] if suited else None
+        for score, serial, model in sorted(self.heap[:LOOK]):
+            if entered.get(serial) == score and self._score(model) is not None and suits(model):
+                return model
+        return None
 
     def _clean(self) -> None:
         """Sees to it that the top is what it says."""
-        heap, entered = self._heap, self._entered
+        heap, entered = self.heap, self._entered
         while heap:
             score, serial, model = heap[0]
             if entered.get(serial) == score:

@@ -16,17 +16,19 @@ class Slack:
         self._least_ns = FAR
 
     def note(self, slack_ns: int, now_ns: int) -> None:
-        self._turn(now_ns)
-        self._least_ns = min(self._least_ns, max(0, slack_ns))
+        if now_ns - self._begin_ns >= SPAN_NS:
+            self._turn(now_ns)
+        if slack_ns < self._least_ns:
+            self._least_ns = max(0, slack_ns)
 
     def least_ns(self, now_ns: int) -> int:
         """FAR if there was no request."""
-        self._turn(now_ns)
+        if now_ns - self._begin_ns >= SPAN_NS:
+            self._turn(now_ns)
         return min(self._least_ns, self._before_ns)
 
     def _turn(self, now_ns: int) -> None:
-        if now_ns - self._begin_ns >= SPAN_NS:
-            recent = now_ns - self._begin_ns < 2 * SPAN_NS
-            self._before_ns = self._least_ns if recent else FAR
-            self._least_ns = FAR
-            self._begin_ns = now_ns
+        recent = now_ns - self._begin_ns < 2 * SPAN_NS
+        self._before_ns = self._least_ns if recent else FAR
+        self._least_ns = FAR
+        self._begin_ns = now_ns
