@@ -35,8 +35,8 @@ _CLOSE_FLAGS = frames.END_HEADERS | frames.END_STREAM
 class Sender:
     """`window`, `initial_window`, `frame_bytes`: what the client allows, for the connection, each new stream
     and each frame. `frames_sent` grows with every reply. `ended(stream)`, set by whoever keeps the streams,
-    is called when a stream's last byte is on its way, and says whether it was the last stream; `waiting()` when a first byte has to wait,
-    `overflowed()` when too much waits for a client that does not read."""
+    is called when a stream's last byte is on its way, and says whether it was the last stream; `waiting()`
+    when a first byte has to wait, `overflowed()` when too much waits for a client that does not read."""
 
     ended: Callable[[Stream], bool]
 
