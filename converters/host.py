@@ -71,7 +71,7 @@ def _check_types(signature: Signature, runtime: str, reason: str) -> None:
     types = {tensor.dtype for tensor in (*signature.inputs, *signature.outputs)}
     if runtime == EVALUATOR and "object" not in types:
         raise ConversionError(f"{reason}. With ONNX Runtime (extra [onnxruntime]) it could run without that")
-    unknown = sorted(types - NUMPY_TO_WIRE.keys() | types & {"bfloat16"})
+    unknown = sorted(types - NUMPY_TO_WIRE.keys())
     if unknown:
         raise ConversionError(f"{reason}. Nor does {runtime} take tensors of type {unknown[0]} here")
 

@@ -14,6 +14,7 @@ import tvm
 from tvm import relax, tirx
 
 from converters.request import ConversionError
+from converters.resizing import resize
 
 
 def mended(op: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
@@ -112,4 +113,5 @@ _MENDED: Mapping[str, Callable[[Sequence[Any], Mapping[str, Any]], Any]] = {
     "Min": partial(_fold, relax.op.minimum),
     "Mod": _mod,
     "Pad": _pad,
+    "Resize": resize,
 }

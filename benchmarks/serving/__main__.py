@@ -27,6 +27,7 @@ from benchmarks.serving import (
     outputs,
     overload,
     page,
+    perf_analyzer_modes,
     prediction,
     start,
 )
@@ -37,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHECKS: dict[str, ModuleType] = {
     "start": start,
     "clients": clients,
+    "perf_analyzer": perf_analyzer_modes,
     "outputs": outputs,
     "prediction": prediction,
     "many_models": many_models,

@@ -33,6 +33,7 @@ class Server:
 
     process: subprocess.Popen[bytes]
     grpc_port: int
+    http_port: int
     metrics_port: int
     log: Path
     action_log: Path
@@ -138,7 +139,7 @@ class Setup:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment()
             )
-        server = Server(process, grpc_port, metrics_port, log, action_log)
+        server = Server(process, grpc_port, http_port, metrics_port, log, action_log)
         try:
             if wait:
                 server.wait_ready(self.patience_s)

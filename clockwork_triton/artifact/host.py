@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import string_at
+from functools import partial
+from math import prod
 from pathlib import Path
 from struct import pack, unpack_from
-from typing import Any
+from typing import Any, cast
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +30,8 @@ Runner = Callable[[Sequence[str], Mapping[str, Array]], Sequence[Any]]
 ONNXRUNTIME = "onnxruntime"
 EVALUATOR = "onnx-reference"
 
+_BFLOAT16 = 16
+"""ONNX's number for it."""
 _LONGEST_REASON = 300
 _TEXTS = "OUS"
 """The kinds of numpy types that hold texts."""
@@ -144,7 +150,33 @@ def _onnxruntime(path: Path) -> Runner:
     # It keeps a tensor's size as the pattern of the next one: with shapes that change, memory only grows.
     options.enable_mem_pattern = False
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    if any(tensor.type == "tensor(bfloat16)" for tensor in (*session.get_inputs(), *session.get_outputs())):
+        return partial(_run_with_values, session)
     return lambda names, feeds: list(session.run(list(names), dict(feeds)))
+
+
+def _run_with_values(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+    """ONNX Runtime takes no bfloat16 from numpy and gives none to it: its values are as bytes here."""
+    import onnxruntime
+
+    values = {}
+    for name, array in feeds.items():
+        if array.dtype == ml_dtypes.bfloat16:
+            raw = np.ascontiguousarray(array).view(np.uint16)
+            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(raw, _BFLOAT16)
+        else:
+            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    return [_from_value(value) for value in session.run_with_ort_values(list(names), values)]
+
+
+def _from_value(value: Any) -> Array:
+    if value.element_type() != _BFLOAT16:
+        array: Array = value.numpy()
+        return array
+    shape = value.shape()
+    data = string_at(value.data_ptr(), 2 * prod(shape))
+    numbers: Array = np.frombuffer(data, ml_dtypes.bfloat16)
+    return cast(Array, numbers.reshape(shape))
 
 
 def _evaluator(path: Path) -> Runner:

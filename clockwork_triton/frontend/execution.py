@@ -235,7 +235,8 @@ class Execution:
                 raise ExecutionError(error.code, error.message) from error
         ends_ns = self._call.deadline_ns
         late = ends_ns is not None and now > ends_ns
-        self.model.statistics.succeeded(now, self.arrival_ns, self._checked.rows, late, answers)
+        unread_ns = self.stages.begun_ns - self.arrival_ns
+        self.model.statistics.succeeded(now, self.arrival_ns, self._checked.rows, late, answers, unread_ns)
         self._end()
         return response
 

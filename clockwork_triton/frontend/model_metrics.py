@@ -30,7 +30,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[PreparedModel], int]], ...] = (
 _DURATIONS: tuple[tuple[str, str, Callable[[PreparedModel], int]], ...] = (
     (
         "nv_inference_request_duration_us",
-        "Time of answered requests from arrival to answer",
+        "Time of answered requests from their reading to the answer",
         lambda m: m.statistics.success.ns // 1000,
     ),
     (
@@ -71,7 +71,8 @@ def model_families(
         for reason in Failure:
             count = model.statistics.failures[reason].count
             failures.add({**labels_of(model), "reason": reason.value}, count)
-        pending.add(labels_of(model), model.pending)
+        # What an ensemble waits for is counted where it waits: at its steps.
+        pending.add(labels_of(model), 0 if model.served.ensemble is not None else model.pending)
     yield failures
     yield pending
     yield from _cache_families([model for model in models if model.cached])

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from random import Random
 
-NEAR_NS = 100_000_000
+NEAR_NS = 300_000_000
 
 
 class Moments:

@@ -88,20 +88,30 @@ class ModelStatistics:
         return Duration(sum(d.count for d in durations), sum(d.ns for d in durations))
 
     def succeeded(
-        self, now_ns: int, arrival_ns: int, rows: int, late: bool, answers: Sequence[InferenceAnswer]
+        self,
+        now_ns: int,
+        arrival_ns: int,
+        rows: int,
+        late: bool,
+        answers: Sequence[InferenceAnswer],
+        unread_ns: int = 0,
     ) -> None:
         """A request was answered. `answers`: of its parts, one unless it was too big for one execution, none
-        where its answer was kept from another.
+        where its answer was kept from another. `unread_ns`: how long after `arrival_ns` it was read.
+
+        Triton's durations begin with the reading, as Triton's do: an arrival is the earliest moment at which
+        the request can have come, so that from then on it may seem to take longer than its client waited.
 
         Of several parts the stages of the one that ended last are taken: with its time in the queue, which
         includes waiting for the parts before it, they add up to the request's latency.
         """
         latency_ns = now_ns - arrival_ns
+        self.latency.add(latency_ns)
+        latency_ns -= unread_ns
         self.last_inference_ns = now_ns
         self.late += late
         self.success.count += 1
         self.success.ns += latency_ns
-        self.latency.add(latency_ns)
         if self.first_response is not None:
             self.first_response.add(latency_ns)
         if not answers:
@@ -110,9 +120,11 @@ class ModelStatistics:
             return
         last = answers[0] if len(answers) == 1 else max(answers, key=_ended_after)
         self.inference_count += rows
+        # The steps of an ensemble do not wait before the reading.
+        queue_ns = max(0, last.queue_ns - unread_ns)
         # Written out: every request comes through here.
         for duration, ns in (
-            (self.queue, last.queue_ns),
+            (self.queue, queue_ns),
             (self.compute_input, last.input_ns),
             (self.compute_infer, last.infer_ns),
             (self.compute_output, last.output_ns),
@@ -123,7 +135,7 @@ class ModelStatistics:
             self._summarise(
                 now_ns,
                 request=latency_ns,
-                queue=last.queue_ns,
+                queue=queue_ns,
                 compute_input=last.input_ns,
                 compute_infer=last.infer_ns,
                 compute_output=last.output_ns,

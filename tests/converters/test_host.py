@@ -11,14 +11,17 @@ import pytest
 from onnx import TensorProto
 
 from clockwork_triton.artifact.cache import ArtifactCache
-from clockwork_triton.artifact.host import EVALUATOR, ONNXRUNTIME
+from clockwork_triton.artifact.host import EVALUATOR, ONNXRUNTIME, HostModel
 from clockwork_triton.artifact.manifest import Manifest
+from clockwork_triton.artifact.records import Tensor
 from clockwork_triton.datatypes import TensorSpec
 from converters import host
 from converters.host import make_host_artifact
 from converters.pool import ConversionPool
 from converters.request import ConversionError, ConversionRequest, Progress
 from tests.converters.models import FLOAT, INT32, INT64, STRING, model, node, saved
+
+BFLOAT16 = TensorProto.BFLOAT16
 
 
 def request(onnx: Path, max_batch_size: int = 4, **shapes: tuple[int, ...]) -> ConversionRequest:
@@ -76,11 +79,25 @@ def test_numbers_need_onnx_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         made(tmp_path, found(), 0)
 
 
-def test_half_precision_of_the_brain_is_refused(tmp_path: Path) -> None:
-    kind = TensorProto.BFLOAT16
-    proto = model([node("Identity", ["x"], ["y"])], {"x": (kind, ["N"])}, {"y": (kind, ["N"])})
-    with pytest.raises(ConversionError, match="Nor does onnxruntime take tensors of type bfloat16 here"):
-        made(tmp_path, proto)
+def brain_floats(kinds: tuple[int, int] = (BFLOAT16, BFLOAT16)) -> onnx.ModelProto:
+    """Whatever is given is given back, by way of what TVM cannot compile."""
+    nodes = [
+        node("Cast", ["x"], ["f"], to=FLOAT),
+        node("NonZero", ["f"], ["n"]),
+        node("Cast", ["f"], ["y"], to=kinds[1]),
+    ]
+    return model(nodes, {"x": (kinds[0], ["N", 3])}, {"y": (kinds[1], ["N", 3]), "n": (INT64, None)})
+
+
+@pytest.mark.parametrize("kinds", [(BFLOAT16, BFLOAT16), (BFLOAT16, FLOAT), (FLOAT, BFLOAT16)])
+def test_half_precision_of_the_brain(tmp_path: Path, kinds: tuple[int, int]) -> None:
+    manifest = made(tmp_path, brain_floats(kinds), 0)
+    dtypes = ["bfloat16" if kind == BFLOAT16 else "float32" for kind in kinds]
+    assert [tensor.dtype for tensor in (*manifest.inputs, *manifest.outputs)] == [*dtypes, "int64"]
+    given, back = (np.array([[1, -2.5, 0]], np.dtype(dtype)) for dtype in dtypes)
+    outputs = HostModel(tmp_path / "artifact", manifest).run([Tensor((1, 3), given.tobytes())])
+    assert outputs[0] == Tensor((1, 3), back.tobytes())
+    assert outputs[1] == Tensor((2, 2), np.array([[0, 0], [0, 1]]).tobytes())
 
 
 def test_weights_beside_the_file_come_along(tmp_path: Path) -> None:

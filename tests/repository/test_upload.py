@@ -34,6 +34,13 @@ def test_files_stay_within_the_model(path: str) -> None:
     assert caught.value.message == "failed to load 'm', failed to poll from model repository"
 
 
+@pytest.mark.parametrize("path", ["A" * 256, "1/" + "A" * 256, "1/" + "A/" * 2500 + "b"])
+def test_no_file_has_a_name_that_long(path: str) -> None:
+    with pytest.raises(ServerError, match="Invalid file path") as caught:
+        Upload("m", {path: b"a"})
+    assert caught.value.code is Code.INVALID_ARG
+
+
 @covers("file: uploads at load")
 def test_uploaded_files_stand_in_for_the_directory_until_the_next_load(tmp_path: Path) -> None:
     async def test() -> None:

@@ -30,6 +30,13 @@ def test_a_success_updates_everything_together() -> None:
     assert stats.fail == Duration(0, 0)
 
 
+def test_tritons_durations_begin_with_the_reading() -> None:
+    stats = ModelStatistics()
+    stats.succeeded(1_018, 1_000, 1, False, [answer(1)], unread_ns=3)
+    assert (stats.success, stats.queue) == (Duration(1, 15), Duration(1, 2))
+    assert stats.latency.total == 18
+
+
 def test_requests_of_one_execution_count_it_once() -> None:
     stats = ModelStatistics()
     for rows in (1, 2, 1):

@@ -127,6 +127,8 @@ class _Reader:
         parameters = find(entry, "parameters")
         _check_output(parameters)
         name = as_string(member(entry, "name", "Unable to parse 'name'"), "Unable to parse 'name'")
+        if name in self.outputs:
+            _fail(f"Duplicate output name '{name}' is not allowed in a request")
         self.outputs.append(name)
         wanted = find(parameters, "classification")
         classes = 0 if wanted is None else as_uint(wanted, "Unable to set 'classification'")

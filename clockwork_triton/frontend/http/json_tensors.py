@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterator, Sequence
 from math import prod
 from struct import pack
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import orjson
 
-from clockwork_triton.datatypes import WIRE_TO_NUMPY
+from clockwork_triton.datatypes import WIRE_TO_NUMPY, itemsize
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.frontend.http.json_values import as_array, fail
 from clockwork_triton.inference import Buffer
@@ -23,21 +23,28 @@ from clockwork_triton.inference import Buffer
 _UNABLE = "Unable to parse 'data'"
 _MISMATCH = "Shape does not match true shape of 'data' field"
 _ONLY_BINARY = ("FP16", "BF16")
+_DEEPEST = 100
+"""Arrays within arrays, as in Triton."""
+_MOST = (1 << 63) - 1
+"""Elements of a tensor, and bytes."""
 
 
 def tensor_bytes(name: str, datatype: str, shape: Sequence[int], data: Any) -> bytes:
     """The raw bytes of an input's `data`, nested or flat. ServerError in Triton's words."""
     array = as_array(data, _UNABLE)
+    if prod(shape) > _MOST:
+        _refuse(f"shape for input '{name}' causes total element count to exceed maximum size of {_MOST}")
     if datatype == "BYTES":
         return b"".join(_string_bytes(array))
     if datatype in _ONLY_BINARY:
-        raise ServerError(
-            Code.INVALID_ARG,
+        _refuse(
             f"receiving {datatype} data via JSON is not supported. Please use the binary data format for "
-            f"input {name}",
+            f"input {name}"
         )
     if datatype not in WIRE_TO_NUMPY:
-        raise ServerError(Code.INVALID_ARG, f"invalid datatype for input {name}")
+        _refuse(f"invalid datatype for input {name}")
+    if prod(shape) * itemsize(WIRE_TO_NUMPY[datatype]) > _MOST:
+        _refuse(f"byte size overflow for input '{name}'")
     values = _flat(array)
     if datatype == "UINT64" and values.dtype.kind == "f":
         values = _large_integers(array, values)
@@ -53,10 +60,8 @@ def json_data(datatype: str, data: Buffer) -> Any:
     if datatype == "BYTES":
         return [element.decode(errors="replace") for element in elements(data)]
     if datatype in _ONLY_BINARY:
-        raise ServerError(
-            Code.INVALID_ARG,
-            f"sending {datatype} data via JSON is not supported. Please use the binary data format for "
-            "output",
+        _refuse(
+            f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"
         )
     values = np.frombuffer(data, WIRE_TO_NUMPY[datatype])
     if values.dtype.kind != "f":
@@ -128,8 +133,14 @@ def _leaves(array: list[Any]) -> Iterator[Any]:
     while stack:
         for element in stack[-1]:
             if isinstance(element, list):
+                if len(stack) == _DEEPEST:
+                    _refuse(f"{_UNABLE}: JSON nesting depth exceeds maximum allowed limit ({_DEEPEST})")
                 stack.append(iter(element))
                 break
             yield element
         else:
             stack.pop()
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ServerError(Code.INVALID_ARG, message)

@@ -27,6 +27,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = 0
         self._seen = (-1, 0, 0)
         self._timer: asyncio.TimerHandle | None = None
+        # Clients that make chunks themselves send a length too, and Triton takes both.
+        self.parser.set_dangerous_leniencies(lenient_chunked_length=True)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -57,6 +59,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
         super().on_headers_complete()
+        names = {name for name, _ in self.headers}
+        if b"transfer-encoding" in names and b"content-length" in names:
+            # RFC 9112, 6.1: so that who read the length on the way disagrees about this request alone.
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

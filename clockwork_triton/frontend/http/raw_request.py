@@ -32,8 +32,8 @@ def read_raw_request(body: memoryview, model: PreparedModel) -> HttpInferRequest
     data: Buffer = body
     dims = _deduced(rule, len(body))
     if rule.datatype == "BYTES":
-        if prod(dims) != 1:
-            _fail(f"Raw request of BYTES must be of one element, but the input of '{name}' has {prod(dims)}")
+        if prod(rule.dims) != 1:
+            _fail(f"For BYTE datatype raw input '{rule.name}', the model must have input shape [1]")
         data = pack("<I", len(body)) + body
     elif len(body) != rule.bytes_of(dims):
         _fail(
@@ -48,9 +48,14 @@ def read_raw_request(body: memoryview, model: PreparedModel) -> HttpInferRequest
 def _deduced(rule: TensorRule, size: int) -> tuple[int, ...]:
     """The dimensions of the input, its only open one as `size` bytes of data have it."""
     if rule.dims.count(-1) > 1:
-        _fail(f"The shape of Raw input must be deducible, but input '{rule.name}' has open dimensions")
+        _fail(
+            f"The shape of the raw input '{rule.name}' can not be deduced because there are more than one "
+            "variable-sized dimension"
+        )
     known = prod(dim for dim in rule.dims if dim != -1)
-    rest = 1 if rule.datatype == "BYTES" else size // max(1, rule.bytes_of((known,)))
+    if rule.datatype == "BYTES":
+        return rule.dims
+    rest = size // max(1, rule.bytes_of((known,)))
     return tuple(rest if dim == -1 else dim for dim in rule.dims)
 
 

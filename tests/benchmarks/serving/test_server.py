@@ -27,7 +27,7 @@ def test_metric(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Server, "metrics", lambda _: METRICS)
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    server = Server(process, 1, 2, tmp_path, tmp_path)
+    server = Server(process, 1, 2, 3, tmp_path, tmp_path)
     assert server.metric("late", model="digits") == 7
     assert server.metric("late") == 15
     assert server.metric("up") == 1

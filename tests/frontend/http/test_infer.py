@@ -211,7 +211,7 @@ UINT = "attempt to access JSON non-unsigned-integer as unsigned-integer"
         (
             both(outputs=[{"name": "OUTPUT0"}, {"name": "OUTPUT0"}]),
             400,
-            "[request id: <id_unknown>] output 'OUTPUT0' already exists in request",
+            "Duplicate output name 'OUTPUT0' is not allowed in a request",
         ),
         (both(outputs={}), 500, "Unable to parse 'outputs': attempt to access JSON non-array as array"),
         (
@@ -326,9 +326,25 @@ def test_a_raw_string_needs_no_length() -> None:
     model = one_input("BYTES", (1,))
     answer = infer(b"hello", model, path="/v2/models/m/infer", inference_header_content_length="0")
     assert answer.body.endswith(b"\x05\0\0\0hello")
-    two = one_input("BYTES", (2,))
-    answer = infer(b"hello", two, path="/v2/models/m/infer", inference_header_content_length="0")
-    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dims", "message"),
+    [
+        ("BYTES", (2,), "For BYTE datatype raw input 'X', the model must have input shape [1]"),
+        ("BYTES", (-1,), "For BYTE datatype raw input 'X', the model must have input shape [1]"),
+        (
+            "FP32",
+            (-1, -1),
+            "The shape of the raw input 'X' can not be deduced because there are more than one "
+            "variable-sized dimension",
+        ),
+    ],
+)
+def test_a_raw_request_has_one_possible_shape(datatype: str, dims: tuple[int, ...], message: str) -> None:
+    model = one_input(datatype, dims)
+    answer = infer(b"hello", model, path="/v2/models/m/infer", inference_header_content_length="0")
+    assert answer.error == (400, f"[request id: <id_unknown>] {message}")
 
 
 @pytest.mark.parametrize("length", ["0", "abc"])

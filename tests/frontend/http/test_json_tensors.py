@@ -118,8 +118,36 @@ def test_an_unknown_datatype_is_refused() -> None:
     assert refusal("WHAT", (1,), [1]) == (Code.INVALID_ARG, "invalid datatype for input X")
 
 
+def nested(data: Any, depth: int) -> Any:
+    return data if depth == 0 else [nested(data, depth - 1)]
+
+
+@pytest.mark.parametrize(("datatype", "element"), [("BYTES", "hello"), ("INT64", 123)])
+def test_nesting_has_an_end(datatype: str, element: Any) -> None:
+    flat = tensor_bytes("X", datatype, (1,), [element])
+    assert tensor_bytes("X", datatype, (1,), nested(element, 100)) == flat
+    assert refusal(datatype, (1,), nested(element, 101)) == (
+        Code.INVALID_ARG,
+        "Unable to parse 'data': JSON nesting depth exceeds maximum allowed limit (100)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            (2**4, 2**60 + 2),
+            "shape for input 'X' causes total element count to exceed maximum size of 9223372036854775807",
+        ),
+        ((2**2, 2**60 + 2), "byte size overflow for input 'X'"),
+    ],
+)
+def test_sizes_that_no_number_holds(shape: tuple[int, ...], message: str) -> None:
+    assert refusal("FP32", shape, [1.0]) == (Code.INVALID_ARG, message)
+
+
 def test_deep_nesting_costs_no_stack() -> None:
     data: list[Any] = [1]
     for _ in range(5_000):
         data = [data, 2]
-    assert refusal("INT8", (1,), data)[1].endswith("true shape of 'data' field")
+    assert refusal("INT8", (1,), data)[0] is Code.INVALID_ARG

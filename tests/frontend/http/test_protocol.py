@@ -111,3 +111,20 @@ def test_those_that_wait_between_requests_may(monkeypatch: pytest.MonkeyPatch) -
             assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2
 
     run(test())
+
+
+def test_chunks_that_come_with_a_length() -> None:
+    """The connection ends with them: whoever believed the length would take what follows for a request."""
+
+    async def test() -> None:
+        async with listening(one_input("FP32", (2,))) as (_, address):
+            chunks = b"8\r\n" + bytes(8) + b"\r\n0\r\n\r\n"
+            head = (
+                b"POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\ninference-header-content-length: 0\r\n"
+                b"transfer-encoding: chunked\r\ncontent-length: %d\r\n\r\n" % len(chunks)
+            )
+            answer = await exchange(address, head + chunks + b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert answer.endswith(bytes(8))
+
+    run(test())
