@@ -116,7 +116,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             event_list = self.arrivals.select(timeout)
         else:
             others = event_list
-        super()._process_events(others)
+        super()._process_events(others)  # type: ignore[misc]
 
     def _read(self, found: _Found) -> _Found:
         """Reads what can be read; returns what there is besides."""
