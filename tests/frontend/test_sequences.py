@@ -12,6 +12,7 @@ from clockwork_triton.frontend import sequences
 from clockwork_triton.frontend.sequences import Extras, Sequences, SequenceTag, Turn
 from clockwork_triton.repository.config import parse_text
 from clockwork_triton.repository.sequence import sequence_plan
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeClock
 
 CONFIG = """
@@ -100,6 +101,7 @@ def test_what_is_cancelled_takes_those_behind_it_along(place: int) -> None:
     assert len(world.sequences) == 0
 
 
+@covers("cancellation in a sequence")
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_sequence_of_which_a_request_was_cancelled_has_ended(place: int) -> None:
     world = World()
