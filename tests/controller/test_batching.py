@@ -1,7 +1,13 @@
 from __future__ import annotations
 
 from clockwork_triton.controller.actions import Request
-from clockwork_triton.controller.batching import Choice, best_batch, patient_batch, urgent_batch
+from clockwork_triton.controller.batching import (
+    Choice,
+    best_batch,
+    most_rows_batch,
+    patient_batch,
+    urgent_batch,
+)
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.options import Options
@@ -58,9 +64,22 @@ def test_the_most_urgent_is_taken_along_unless_leaving_it_is_worth_it() -> None:
     where = replica()
     wait(where, 12, 30, 30, 30, 30)
     assert urgent_batch(where.model.queue, 0, where) == Choice(2, 1, 5), "4 in 25 beat 1 in 10"
-    where = replica({1: 10, 2: 18})
+    where = replica({1: 10, 2: 19})
     wait(where, 12, 30, 30)
-    assert urgent_batch(where.model.queue, 0, where) == Choice(0, 0, 1), "2 in 18 are not worth it"
+    assert urgent_batch(where.model.queue, 0, where) == Choice(0, 0, 1), "2 in 19 are not worth it"
+
+
+def test_a_size_not_quite_filled_is_used_if_it_does_more_rows_and_the_rest_could_not_wait() -> None:
+    where = replica({1: 10, 2: 15, 4: 22})
+    wait(where, 29, 29, 29)
+    assert most_rows_batch(where.model.queue, 0, where) == Choice(2, 0, 3), "3 in 22 beat 2 in 15"
+    assert most_rows_batch(where.model.queue, 8, where) == Choice(1, 0, 2), "it would be late"
+    wait(where, 30)
+    where.model.queue.take([0])
+    assert most_rows_batch(where.model.queue, 0, where) == Choice(1, 0, 2), "the last is in time for a next"
+    where = replica({1: 10, 2: 15, 4: 23})
+    wait(where, 29, 29, 29, FAR)
+    assert most_rows_batch(where.model.queue, 0, where) == Choice(1, 0, 2), "3 in 23 do not"
 
 
 def test_a_size_that_does_fewer_rows_in_the_same_time_is_not_used() -> None:

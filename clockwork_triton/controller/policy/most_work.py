@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clockwork_triton.controller.batching import Choice, best_batch
+from clockwork_triton.controller.batching import Choice, most_rows_batch
 from clockwork_triton.controller.keys import FAR, rank_in
 from clockwork_triton.controller.ready_pool import Entry, ReadyPool
 from clockwork_triton.controller.replica import Replica
@@ -30,12 +30,15 @@ def ripe_ns(replica: Replica, choice: Choice) -> int:
 
 def grows(replica: Replica, choice: Choice, start_ns: int) -> bool:
     """Whether a larger batch could be had later: there is time, and the usual arrivals would fill it."""
-    left_ns = ripe_ns(replica, choice) - start_ns
-    if left_ns <= 0:
-        return False
     model = replica.model
-    missing = model.sizes[choice.size + 1] - model.sizes[choice.size]
-    return missing * model.gap_ns < left_ns
+    waiting = len(model.queue.entries) - choice.first
+    size = choice.size
+    if model.sizes[size] <= waiting:
+        size += 1
+        if size == len(model.sizes) or replica.slow[size]:
+            return False
+    left_ns = model.queue.entries[choice.first][1] - replica.bound_ns[size] - start_ns
+    return left_ns > 0 and (model.sizes[size] - waiting) * model.gap_ns < left_ns
 
 
 class MostWork:
@@ -53,7 +56,7 @@ class MostWork:
         found = self._best(pool, tops, start_ns) if tops else None
         if found is not None:
             replica, choice = found
-            self._rows = MEMORY * self._rows + replica.model.sizes[choice.size]
+            self._rows = MEMORY * self._rows + _rows(replica, choice)
             self._time_ns = MEMORY * self._time_ns + replica.expected_ns[choice.size]
         return found
 
@@ -69,7 +72,7 @@ class MostWork:
                 continue
             for candidate in _candidates(pool, top.model.tier, rank, start_ns):
                 replica, choice = candidate
-                rate = replica.rate(choice.size)
+                rate = _rows(replica, choice) / replica.expected_ns[choice.size]
                 if grows(replica, choice, start_ns):
                     if rate > growing_rate:
                         growing, growing_rate = candidate, rate
@@ -78,6 +81,12 @@ class MostWork:
             if ripe_rate > WORTH * usual:
                 return ripe
         return growing or ripe
+
+
+def _rows(replica: Replica, choice: Choice) -> int:
+    """How many rows the batch holds; of requests of several rows, what it could hold."""
+    size = replica.model.sizes[choice.size]
+    return size if choice.places else min(size, choice.last - choice.first)
 
 
 def _candidates(pool: ReadyPool, tier: int, rank: int, start_ns: int) -> list[Candidate]:
@@ -89,7 +98,7 @@ def _candidates(pool: ReadyPool, tier: int, rank: int, start_ns: int) -> list[Ca
         model = replica.model
         if not model.queue.entries or model.queue.entries[0][1] >= FAR:
             continue
-        choice = best_batch(model.queue, start_ns, replica)
+        choice = most_rows_batch(model.queue, start_ns, replica)
         if choice is None:
             pool.drop(replica)
         else:
