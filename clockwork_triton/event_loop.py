@@ -12,8 +12,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_MOST_TURNS = 64
+"""That the loop takes without asyncio, which now and then clears its cancelled timers away."""
 _WAITED_NS = 50_000
 """A look at the sockets that takes longer had to wait for something to come."""
+
+
+_Found = list[tuple[selectors.SelectorKey, int]]
 
 
 class ArrivalSelector(selectors.EpollSelector):
@@ -35,7 +40,7 @@ class ArrivalSelector(selectors.EpollSelector):
         self.before_waiting: Callable[[float | None], float | None] = _as_planned
         """Called with the timeout of every look; returns the one to take."""
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> _Found:
         timeout = self.before_waiting(timeout)
         begin_ns = self._now_ns()
         self.longest_turn_ns = max(self.longest_turn_ns, begin_ns - self._looked_ns)
@@ -46,7 +51,7 @@ class ArrivalSelector(selectors.EpollSelector):
         self._looked_ns = now_ns
         return found
 
-    def _look_again(self, timeout: float | None, begin_ns: int) -> list[tuple[selectors.SelectorKey, int]]:
+    def _look_again(self, timeout: float | None, begin_ns: int) -> _Found:
         patience_ns = self.busy_poll_ns if timeout is None else min(self.busy_poll_ns, int(timeout * 1e9))
         while True:
             found = super().select(0)
@@ -60,10 +65,15 @@ class ArrivalSelector(selectors.EpollSelector):
 
 class EventLoop(asyncio.SelectorEventLoop):
     """`at_turn_end(callback)` has the callback run when all that this turn found has been dealt with, before
-    the loop looks for more. `call_soon` would take a turn of its own: a look at the sockets and a handle."""
+    the loop looks for more. `call_soon` would take a turn of its own: a look at the sockets and a handle.
+
+    What is found to be readable is read at once, and the next look follows where asyncio has nothing to do
+    meanwhile: its own turns cost more than a small read.
+    """
 
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
+    _stopping: bool
 
     def __init__(self) -> None:
         self.arrivals = ArrivalSelector()
@@ -83,12 +93,41 @@ class EventLoop(asyncio.SelectorEventLoop):
                 context = {"message": f"Exception in {callback} at the end of a turn", "exception": error}
                 self.call_exception_handler(context)
         self._at_turn_end.clear()
-        if self._ready:
+        left = self._patience()
+        if left is None or timeout is None:
+            return timeout if left is None else left
+        return min(timeout, left)
+
+    def _patience(self) -> float | None:
+        """How long asyncio has nothing to do, in seconds; None: for ever."""
+        if self._ready or self._stopping:
             return 0
         if not self._scheduled:
-            return timeout
-        left = max(0.0, self._scheduled[0].when() - self.time())
-        return left if timeout is None else min(timeout, left)
+            return None
+        return max(0.0, self._scheduled[0].when() - self.time())
+
+    def _process_events(self, event_list: _Found) -> None:
+        """asyncio's own puts a handle for each event into its queue."""
+        for _ in range(_MOST_TURNS):
+            others = self._read(event_list)
+            timeout = self._patience()
+            if others or timeout == 0:
+                break
+            event_list = self.arrivals.select(timeout)
+        else:
+            others = event_list
+        super()._process_events(others)  # type: ignore[misc]
+
+    def _read(self, found: _Found) -> _Found:
+        """Reads what can be read; returns what there is besides."""
+        others = []
+        for key, events in found:
+            reader = key.data[0]
+            if events != selectors.EVENT_READ or reader is None:
+                others.append((key, events))
+            elif not reader.cancelled():
+                reader._run()
+        return others
 
 
 def readable_since(loop: asyncio.AbstractEventLoop) -> Callable[[], int]:

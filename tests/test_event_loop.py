@@ -4,6 +4,7 @@ import asyncio
 import selectors
 import socket
 import time
+from contextlib import closing
 
 from clockwork_triton import event_loop
 from clockwork_triton.event_loop import ArrivalSelector, EventLoop, readable_since, turn_end
@@ -139,3 +140,86 @@ def test_polling_ends_when_its_time_is_over() -> None:
     with selector:
         assert selector.select(0.00005) == []
         assert selector.since_ns == 52_000
+
+
+class CountingLoop(EventLoop):
+    """`turns`: those of asyncio."""
+
+    turns = 0
+
+    def _run_once(self) -> None:
+        self.turns += 1
+        super()._run_once()  # type: ignore[misc]
+
+
+def test_what_is_found_is_read_without_a_turn_of_asyncio() -> None:
+    loop = CountingLoop()
+    ours, theirs = socket.socketpair()
+    done = loop.create_future()
+    received = []
+    ended = []
+
+    def read() -> None:
+        received.append(ours.recv(1))
+        loop.at_turn_end(lambda: ended.append(len(received)))
+        if len(received) == 40:
+            done.set_result(None)
+        else:
+            theirs.send(b"x")
+
+    with ours, theirs, closing(loop):
+        loop.add_reader(ours, read)
+        theirs.send(b"x")
+        loop.run_until_complete(done)
+        loop.remove_reader(ours)
+    assert loop.turns < 6
+    # The loop ends in the last.
+    assert ended == list(range(1, 40))
+
+
+def test_what_can_always_be_read_keeps_neither_timers_nor_tasks_nor_writers_waiting() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        written = loop.create_future()
+
+        def write() -> None:
+            loop.remove_writer(theirs)
+            written.set_result(None)
+
+        with ours, theirs:
+            theirs.send(b"x")
+            loop.add_reader(ours, lambda: None)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
+            loop.add_writer(theirs, write)
+            await written
+            loop.remove_reader(ours)
+
+    event_loop.run(main())
+
+
+def test_a_reader_that_fails_is_reported_and_may_be_removed_by_another() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        reported = []
+        loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        pairs = [socket.socketpair() for _ in range(3)]
+        done = loop.create_future()
+
+        def fail() -> None:
+            for ours, _ in pairs:
+                loop.remove_reader(ours)
+            loop.call_soon(done.set_result, None)
+            raise ValueError("of the reader")
+
+        for ours, theirs in pairs:
+            theirs.send(b"x")
+            loop.add_reader(ours, fail)
+        await done
+        assert [str(error) for error in reported] == ["of the reader"]
+        for ours, theirs in pairs:
+            ours.close()
+            theirs.close()
+
+    event_loop.run(main())

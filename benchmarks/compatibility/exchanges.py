@@ -211,6 +211,11 @@ def _infer_bodies() -> Iterator[Any]:
     yield {"inputs": [tensor()]}
     yield {"inputs": [tensor(), tensor("X")]}
     yield {"inputs": [tensor(), tensor()]}
+    for depth in (50, 120):
+        yield b'{"inputs":[{"name":"INPUT0","datatype":"INT32","shape":[1,1],"data":%b1%b}]}' % (
+            b"[" * depth,
+            b"]" * depth,
+        )
     for changes in (
         {"name": None},
         {"name": 5},

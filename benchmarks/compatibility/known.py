@@ -53,6 +53,12 @@ REASONS = (
     Reason(
         "outputs", "already exists", "as later versions of Triton, which refuse an output asked for twice"
     ),
+    Reason(
+        "outputs",
+        "Duplicate output name",
+        "as later versions of Triton, which refuse an output asked for twice",
+    ),
+    Reason("", "JSON nesting depth", "as later versions of Triton, which go 100 arrays deep"),
     Reason("trace", "got:", "one space, so that both protocols say the same"),
     Reason("", "failed to parse the request JSON buffer", "another parser: where it stops may differ"),
     Reason("trace", "trace_file", "the two servers write to files of their own"),

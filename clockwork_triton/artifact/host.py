@@ -35,6 +35,13 @@ _BFLOAT16 = 16
 _LONGEST_REASON = 300
 _TEXTS = "OUS"
 """The kinds of numpy types that hold texts."""
+_MOVERS = frozenset(
+    {
+        *("Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity"),
+        *("Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
+    }
+)
+"""Operators to which texts are all the same."""
 
 
 class HostError(Exception):
@@ -55,6 +62,9 @@ class HostModel:
         open_model = {ONNXRUNTIME: _onnxruntime, EVALUATOR: _evaluator}[manifest.runtime]
         self._run = open_model(directory / MODEL_FILENAME)
         self._names = [tensor.name for tensor in manifest.outputs]
+        # What reads no text takes any bytes: in Latin-1 each is a character, and comes back as it was.
+        texts = any(tensor.dtype == "object" for tensor in manifest.inputs)
+        self._encoding = "latin-1" if texts and _only_moves(directory / MODEL_FILENAME) else "utf-8"
 
     def run(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The outputs, in the manifest's order. HostError where there are none, or not those it promises.
@@ -63,13 +73,16 @@ class HostModel:
         """
         arrays = self.compute(inputs)
         self.check(self._manifest, arrays, inputs[0].shape[0] if self._manifest.max_batch_size else 0)
-        return [Tensor(array.shape, encode(array)) for array in arrays]
+        return [Tensor(array.shape, encode(array, self._encoding)) for array in arrays]
 
     def compute(self, inputs: Sequence[Tensor]) -> list[Array]:
         """The outputs, whatever they are. HostError if there are none."""
         specs = self._manifest.inputs
         try:
-            feeds = {spec.name: _array(spec, tensor) for spec, tensor in zip(specs, inputs, strict=True)}
+            feeds = {
+                spec.name: _array(spec, tensor, self._encoding)
+                for spec, tensor in zip(specs, inputs, strict=True)
+            }
             return [np.asarray(output) for output in self._run(self._names, feeds)]
         except Exception as error:  # the runtimes' many error types have no common base
             raise HostError(" ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__) from error
@@ -112,18 +125,18 @@ def write_test_batch(view: memoryview, manifest: Manifest, batch_size: int) -> N
     writer.finish_requests(batch_size)
 
 
-def encode(array: Array) -> bytes:
+def encode(array: Array, encoding: str = "utf-8") -> bytes:
     """The bytes of a tensor as they travel."""
     if array.dtype.kind not in _TEXTS:
         return np.ascontiguousarray(array).tobytes()
     parts: list[bytes] = []
     for element in array.ravel().tolist():
-        text = element if isinstance(element, bytes) else str(element).encode()
+        text = element if isinstance(element, bytes) else str(element).encode(encoding)
         parts += (pack("<I", len(text)), text)
     return b"".join(parts)
 
 
-def _array(spec: TensorSpec, tensor: Tensor) -> Array:
+def _array(spec: TensorSpec, tensor: Tensor, encoding: str) -> Array:
     data = tensor.data if isinstance(tensor.data, bytes | memoryview) else as_bytes(tensor.data)
     if spec.dtype != "object":
         return np.frombuffer(data, np.dtype(spec.dtype)).reshape(tensor.shape)
@@ -133,11 +146,20 @@ def _array(spec: TensorSpec, tensor: Tensor) -> Array:
         (length,) = unpack_from("<I", data, position)
         position += 4
         try:
-            elements[index] = str(data[position : position + length], "utf-8")
+            elements[index] = str(data[position : position + length], encoding)
         except UnicodeDecodeError as error:
             raise HostError(f"element {index} of input '{spec.name}' is not UTF-8") from error
         position += length
     return elements.reshape(tensor.shape)
+
+
+def _only_moves(path: Path) -> bool:
+    """Whether the model neither reads texts nor has any of its own."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    has_texts = any(tensor.data_type == onnx.TensorProto.STRING for tensor in graph.initializer)
+    return not has_texts and all(node.op_type in _MOVERS and not node.domain for node in graph.node)
 
 
 def _onnxruntime(path: Path) -> Runner:

@@ -103,20 +103,31 @@ def urgent_batch(queue: RequestQueue, start_ns: int, replica: Replica) -> Choice
     return best
 
 
-def patient_batch(queue: RequestQueue, sizes: Sequence[int]) -> tuple[int, tuple[int, ...]]:
-    """The largest batch of requests without a deadline, of which there must be one: size index and places."""
+def patient_batch(
+    queue: RequestQueue, sizes: Sequence[int], expected_ns: Sequence[int]
+) -> tuple[int, tuple[int, ...]]:
+    """The largest batch of requests without a deadline, of which there must be one: size index and places.
+
+    It is full, or does more rows in the same time than those that are. `expected_ns`: of each size.
+    """
     places = [place for place, entry in enumerate(queue.entries) if entry[1] >= FAR]
     rows = [queue.entries[place][3].rows for place in places]
+    best, best_count, best_rate = -1, 0, 0.0
     for index in range(len(sizes) - 1, -1, -1):
         count = 0
         total = 0
         while count < len(rows) and total + rows[count] <= sizes[index]:
             total += rows[count]
             count += 1
-        if total == sizes[index] or (count and index == 0):
-            return index, tuple(places[:count])
-    first = queue.entries[places[0]][3]
-    return first.size, (places[0],)
+        rate = total / expected_ns[index]
+        if rate > best_rate:
+            best, best_count, best_rate = index, count, rate
+        if total == sizes[index]:
+            break
+    if best < 0:
+        # The first alone is larger than these sizes.
+        return queue.entries[places[0]][3].size, (places[0],)
+    return best, tuple(places[:best_count])
 
 
 def _best_mixed(queue: RequestQueue, start_ns: int, replica: Replica) -> Choice | None:

@@ -316,7 +316,8 @@ class Engine:
             self._at_turn_end(self._turn_ended)
 
     def _calibrating(self, model_id: int) -> bool:
-        return any(model == model_id for model, _ in self._calibrations)
+        calibrations = self._calibrations
+        return bool(calibrations) and any(model == model_id for model, _ in calibrations)
 
     def _answer(self, command: AnswerRequest) -> None:
         waiting = self._waiting.pop(command.request_id)

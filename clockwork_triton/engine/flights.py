@@ -34,15 +34,12 @@ class Flight:
 
     action: Action
     worker: WorkerProcess
+    short: bool
     slot: int = -1
     row_of: dict[int, int] = field(default_factory=dict)
     decided_ns: int = 0
     laid_ns: int = 0
     sent_ns: int = 0
-
-    @property
-    def short(self) -> bool:
-        return self.action.kind is ActionKind.INFER and self.action.expected_ns < SHORT_NS
 
 
 class Flights:
@@ -62,7 +59,7 @@ class Flights:
         self, action: Action, worker: WorkerProcess, calls: Sequence[InferenceCall], manifest: Manifest
     ) -> None:
         """Sends the action; `calls`, those of its requests, are laid into a slot first."""
-        flight = Flight(action, worker)
+        flight = Flight(action, worker, action.kind is ActionKind.INFER and action.expected_ns < SHORT_NS)
         parts: list[Part] = []
         flight.decided_ns = flight.laid_ns = self._clock()
         if action.kind is ActionKind.INFER:

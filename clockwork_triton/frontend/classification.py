@@ -22,12 +22,14 @@ _TYPES = {
 }
 _LARGE = 10_000
 """Elements from which on it pays to find the greatest before sorting."""
+_MOST = 1_000_000
+"""Elements that are looked at, as in Triton."""
 
 
 def classify(data: bytes, tensor: OutputTensor, batches: bool, classes: int, labels: Sequence[str]) -> bytes:
     """A BYTES tensor of `value:index[:label]`, the greatest first, for each row of a tensor that batches.
 
-    ServerError INVALID_ARG where the datatype has no order that Triton knows.
+    ServerError INVALID_ARG where the datatype has no order that Triton knows, or there are too many elements.
     """
     dtype = _TYPES.get(tensor.datatype)
     if dtype is None:
@@ -36,6 +38,11 @@ def classify(data: bytes, tensor: OutputTensor, batches: bool, classes: int, lab
             f"class result not available for output due to unsupported type '{tensor.datatype}'",
         )
     values = np.frombuffer(data, dtype)
+    if len(values) > _MOST:
+        raise ServerError(
+            Code.INVALID_ARG,
+            f"classification output tensor too large: {len(values)} elements, of which there may be {_MOST}",
+        )
     rows = values.reshape(tensor.shape[0], -1) if batches else values.reshape(1, -1)
     texts = (text for row in rows for text in _row_texts(row, classes, labels))
     return b"".join(pack("<I", len(text)) + text for text in texts)

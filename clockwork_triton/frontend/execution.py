@@ -101,7 +101,7 @@ class Execution:
         else:
             self._around.engine.cancel(self._number)
         self._count_failure(Failure.CANCELED)
-        self._end()
+        self._end(cancelled=True)
 
     def _begin(self, decode: Callable[[], InferRequest], transport_deadline_ns: int | None) -> None:
         clock = self._around.clock
@@ -160,7 +160,8 @@ class Execution:
     def _turn_came(self, extras: Extras | ServerError) -> None:
         """Those before it in its sequence have ended."""
         if isinstance(extras, ServerError):
-            self._fail(extras)
+            cancelled = extras.code is Code.CANCELLED
+            self._fail(ExecutionError(extras.code, extras.message) if cancelled else extras)
             return
         call, sequences = self._call, self.model.sequences
         assert sequences is not None
@@ -267,10 +268,10 @@ class Execution:
             self.trace.stamp("REQUEST_END", now)
             self.trace.end()
 
-    def _end(self) -> None:
+    def _end(self, cancelled: bool = False) -> None:
         self._running = False
         if self._turn is not None and self.model.sequences is not None:
-            self.model.sequences.leave(self._turn)
+            self.model.sequences.leave(self._turn, cancelled)
         self._around.ended(self)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import takewhile
 from struct import pack
 from typing import NamedTuple
 
@@ -112,17 +113,24 @@ class Sequences:
         """What the model made of the sequence's states in this turn."""
         turn.kept = states
 
-    def leave(self, turn: Turn) -> None:
-        """The request has ended, well if its states were kept. May be called again."""
+    def leave(self, turn: Turn, cancelled: bool = False) -> None:
+        """The request has ended, well if its states were kept. May be called again.
+
+        Where it was cancelled those behind it cannot run without it: they are cancelled too, and the sequence
+        ends, as in Triton.
+        """
         if turn.left:
             return
         turn.left = True
         live = turn.live
+        behind = self._cancelled_with(turn) if cancelled and turn.kept is None else []
+        live.turns.remove(turn)
+        for later in behind:
+            later.left = True
+            live.turns.remove(later)
+            later.came(ServerError(Code.CANCELLED, ""))
         if not turn.running:
-            live.turns.remove(turn)
             return
-        assert live.turns[0] is turn
-        live.turns.popleft()
         if turn.kept is not None:
             live.states = turn.kept
         elif turn.tag.start:
@@ -132,6 +140,14 @@ class Sequences:
         self._advance(live)
         if not live.turns and not live.open and self._live.get(turn.tag.id) is live:
             del self._live[turn.tag.id]
+
+    def _cancelled_with(self, turn: Turn) -> list[Turn]:
+        """Those behind a turn that belong to the same run of its sequence, which ends here."""
+        waiting = list(turn.live.turns)
+        behind = list(takewhile(lambda later: not later.tag.start, waiting[waiting.index(turn) + 1 :]))
+        if waiting[-1] in (turn, *behind):
+            turn.live.open = False
+        return behind
 
     def _advance(self, live: _Live) -> None:
         """Lets the first request run, and those behind it as far as they end at once."""

@@ -40,7 +40,8 @@ class ClockOffset:
     """Estimates the peer's clock. `same_clock`: the peer is on this host, so the offset is nought.
 
     `offset_ns` is what to add to a time of the peer's to have it on our clock, 0 until both sides have
-    heard of each other; `round_trip_ns` is the smallest time there and back, None until then.
+    heard of each other; `round_trip_ns` is the smallest time there and back, None until then. Where the clock
+    is the same nothing is measured.
     """
 
     def __init__(self, same_clock: bool = False, window: int = WINDOW) -> None:
@@ -50,6 +51,8 @@ class ClockOffset:
 
     def observe(self, sent_ns: int, received_ns: int, peer_min_delta_ns: int) -> None:
         """A message arrived; `peer_min_delta_ns` is what it says of the other direction, 0 for nothing."""
+        if self._same_clock:
+            return
         self._local.add(received_ns - sent_ns)
         if peer_min_delta_ns:
             self._remote.add(peer_min_delta_ns)
@@ -61,8 +64,10 @@ class ClockOffset:
 
     @property
     def offset_ns(self) -> int:
+        if self._same_clock:
+            return 0
         local, remote = self._local.value, self._remote.value
-        if self._same_clock or local is None or remote is None:
+        if local is None or remote is None:
             return 0
         return (local - remote) // 2
 

@@ -30,6 +30,10 @@ class FrameDecoder:
     def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The payloads completed by `data`, in order. ChannelError if a length cannot be one of ours."""
         buffer = self._buffer
+        size = len(data) - _LENGTH.size
+        if not buffer and 0 < size <= self._max_bytes and _LENGTH.unpack_from(data)[0] == size:
+            # Nearly always it is one frame.
+            return [bytes(data[_LENGTH.size :])]
         buffer += data
         payloads = []
         begin = 0

@@ -54,6 +54,11 @@ class Executor:
             self._queue.push(order)
             self._changed.notify()
 
+    def add(self, order: Order) -> None:
+        """As `submit`, for whoever brings the orders to `run`, and so has nobody to tell."""
+        self._quiet.clear()
+        self._queue.push(order)
+
     def stop(self, timeout_s: float) -> None:
         """Ends after the order that runs; those that wait are dropped."""
         with self._changed:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import Action, ActionKind, Status
@@ -21,8 +21,7 @@ log = logging.getLogger(__name__)
 NO_STAGES = Stages()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of an action; the stages are those of a device that worked, else all 0.
 
     `outputs`: the action is done but for these; `Performer.finish` makes the outcome whole.

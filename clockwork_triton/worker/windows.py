@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from clockwork_triton.controller.actions import Action
 from clockwork_triton.transport.messages import Part
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """An action as it arrived: with the I/O slot that holds its tensors (INFER), when, and which of them are
     to be fetched."""
 
@@ -20,22 +19,19 @@ class Order:
     parts: tuple[Part, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """The order is to start now."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
-class TooLate:
+class TooLate(NamedTuple):
     """The order's window has passed; it is to be refused."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
+class WaitUntil(NamedTuple):
     """Nothing can start before this time."""
 
     time_ns: int

@@ -51,8 +51,11 @@ class Worker:
         self._finisher = Finisher(performer.finish, self._report)
         self._infer = Executor("infer", performer.perform, self._report, spin_ns=spin_ns, prepare=prepare)
         self._load = self._infer
+        # Two executors have threads of their own.
+        self._to_infer = self._to_load = self._infer.add
         if device.overlaps:
             self._load = Executor("load", performer.perform, self._report, spin_ns=spin_ns)
+            self._to_infer, self._to_load = self._infer.submit, self._load.submit
         self._registrar = Registrar(device, performer, self._wait_quiet, self._registered)
 
     def serve(self) -> None:
@@ -99,11 +102,11 @@ class Worker:
             action = messages.action_of(envelope.action, self._worker_id)
             order = Order(action, envelope.action.slot, received_ns, messages.parts_of(envelope.action))
             if action.kind is not ActionKind.INFER:
-                self._load.submit(order)
+                self._to_load(order)
                 return True
             if not order.parts:
                 self._device.expect(action.model_id, action.batch_size, order.slot)
-            self._infer.submit(order)
+            self._to_infer(order)
         elif kind == "register_model":
             self._registrar.register(envelope.register_model.model_id, Path(envelope.register_model.artifact))
         elif kind == "unregister_model":

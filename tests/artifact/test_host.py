@@ -60,9 +60,25 @@ def test_texts_of_any_length_and_number(tmp_path: Path, runtime: str) -> None:
 
 
 @RUNTIMES
+def test_what_reads_no_text_takes_any_bytes(tmp_path: Path, runtime: str) -> None:
+    nodes = [node("Identity", ["x"], ["h"]), node("Concat", ["h", "x"], ["y"], axis=1)]
+    proto = model(nodes, {"x": (STRING, ["N", 1])}, {"y": (STRING, ["N", 2])})
+    specs = TensorSpec("x", "object", (1,)), TensorSpec("y", "object", (2,))
+    text = bytes(range(256)) + "ü\0".encode()
+    (answer,) = opened(tmp_path, runtime, proto, [specs[0]], [specs[1]]).run(
+        [Tensor((1, 1), encode(np.array([text], object)))]
+    )
+    assert answer == Tensor((1, 2), encode(np.array([text, text], object)))
+
+
+@RUNTIMES
 def test_what_is_no_text_is_named(tmp_path: Path, runtime: str) -> None:
+    proto = model([node("Cast", ["x"], ["y"], to=INT64)], {"x": (STRING, ["N", 2])}, {"y": (INT64, ["N", 2])})
+    specs = TensorSpec("x", "object", (2,)), TensorSpec("y", "int64", (2,))
     with pytest.raises(HostError, match="element 1 of input 'x' is not UTF-8"):
-        identity(tmp_path, runtime).run([Tensor((1, 2), b"\x01\0\0\0a\x01\0\0\0\xff")])
+        opened(tmp_path, runtime, proto, [specs[0]], [specs[1]]).run(
+            [Tensor((1, 2), b"\x01\0\0\0001\x01\0\0\0\xff")]
+        )
 
 
 @RUNTIMES

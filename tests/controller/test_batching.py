@@ -107,4 +107,15 @@ def test_those_without_a_deadline_do_not_ride_along() -> None:
     where = replica()
     wait(where, 100, FAR, FAR + 1, FAR + 2)
     assert best_batch(where.model.queue, 0, where) == Choice(0, 0, 1)
-    assert patient_batch(where.model.queue, where.model.sizes) == (1, (1, 2))
+    assert patient_batch(where.model.queue, where.model.sizes, where.expected_ns) == (1, (1, 2))
+
+
+def test_those_without_a_deadline_go_together_if_a_row_of_padding_costs_less_than_another_batch() -> None:
+    where = replica({1: 10, 2: 11, 4: 12, 8: 24})
+    sizes = where.model.sizes
+    found = []
+    for _ in range(5):
+        wait(where, FAR)
+        size, places = patient_batch(where.model.queue, sizes, where.expected_ns)
+        found.append((sizes[size], len(places)))
+    assert found == [(1, 1), (2, 2), (4, 3), (4, 4), (4, 4)]

@@ -82,3 +82,9 @@ def test_large_outputs_are_not_sorted_whole_but_come_out_the_same() -> None:
     assert classes(values[None], "FP64", 100) == [f"{values[i]:f}:{i}" for i in expected]
     values[3:50] = np.nan
     assert len(classes(values[None], "FP64", 10)) == 10
+
+
+def test_so_many_elements_are_not_sorted() -> None:
+    assert len(classes(np.ones((1, 1_000_000), np.float32), "FP32", 5)) == 5
+    with pytest.raises(ServerError, match="classification output tensor too large"):
+        classes(np.ones((1, 1_000_001), np.float32), "FP32", 5)

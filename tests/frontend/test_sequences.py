@@ -12,6 +12,7 @@ from clockwork_triton.frontend import sequences
 from clockwork_triton.frontend.sequences import Extras, Sequences, SequenceTag, Turn
 from clockwork_triton.repository.config import parse_text
 from clockwork_triton.repository.sequence import sequence_plan
+from tests.compatibility import covers
 from tests.frontend.fakes import FakeClock
 
 CONFIG = """
@@ -82,13 +83,32 @@ def test_requests_of_a_sequence_wait_for_each_other_and_for_no_others() -> None:
     world.end(second)
 
 
-def test_what_is_cancelled_before_its_turn_is_passed_over() -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_cancelled_takes_those_behind_it_along(place: int) -> None:
     world = World()
-    first, second, third = (world.join(tag, name) for tag, name in ((FIRST, "a"), (MIDDLE, "b"), (LAST, "c")))
-    world.end(second)
-    world.end(first, b"1234")
-    assert [name for name, _ in world.came] == ["a", "c"]
-    world.end(third, b"....")
+    turns = [world.join(tag, name) for tag, name in ((FIRST, "a"), (MIDDLE, "b"), (MIDDLE, "c"))]
+    again = world.join(FIRST, "d")
+    world.sequences.leave(turns[place], cancelled=True)
+    assert [(name, extras.code) for name, extras in world.came if isinstance(extras, ServerError)] == [
+        (name, Code.CANCELLED) for name in ("b", "c")[place:]
+    ]
+    if place:
+        world.end(turns[0], b"1234")
+    assert world.came[-1][0] == "d"
+    world.end(again, b"5678")
+    world.end(world.join(LAST, "e"), b"....")
+    assert world.came[-1][1][-1] == b"5678"  # type: ignore[index]
+    assert len(world.sequences) == 0
+
+
+@covers("cancellation in a sequence")
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_sequence_of_which_a_request_was_cancelled_has_ended(place: int) -> None:
+    world = World()
+    turns = [world.join(FIRST), world.join(MIDDLE)]
+    world.sequences.leave(turns[place], cancelled=True)
+    assert "START flag" in world.refusal(LAST)
+    world.end(turns[0], b"1234")
     assert len(world.sequences) == 0
 
 

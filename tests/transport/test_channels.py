@@ -81,8 +81,6 @@ def test_messages_pass_both_ways_in_order() -> None:
             worker.send(registered(model_id + 1))
         await ends.until(lambda: len(ends.received) == 50)
         assert [e.model_registered.model_id for e in ends.received] == list(range(1, 51))
-        assert ends.channel.offset.round_trip_ns is not None
-        assert worker.offset.min_delta_ns > 0
 
     run(scenario)
 

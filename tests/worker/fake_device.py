@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from clockwork_triton.artifact import Manifest, Variant
@@ -87,4 +87,4 @@ class FakeOutputs:
     def wait(self) -> Stages:
         if self.device.fails_with is not None:
             raise self.device.fails_with
-        return replace(self.stages, output_begin_ns=self.stages.end_ns, output_end_ns=self.stages.end_ns + 5)
+        return self.stages._replace(output_begin_ns=self.stages.end_ns, output_end_ns=self.stages.end_ns + 5)

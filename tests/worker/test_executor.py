@@ -119,7 +119,7 @@ class Script:
         if not self._portions:
             return False
         for item in self._portions.pop(0):
-            self._bench.executor.submit(item)
+            self._bench.executor.add(item)
         return True
 
 

@@ -106,7 +106,7 @@ class AdaptivePolicy(DeadlinePolicy):
         without, and on one at least; elsewhere, shorter ones. A single worker runs the shortest.
         """
         sizes = replica.model.sizes
-        size, places = patient_batch(replica.model.queue, sizes)
+        size, places = patient_batch(replica.model.queue, sizes, replica.expected_ns)
         slack_ns = self._slack.least_ns(now_ns)
         if replica.bound_ns[size] > slack_ns:
             alone = not self.state.everyone & ~worker.bit
@@ -115,7 +115,9 @@ class AdaptivePolicy(DeadlinePolicy):
                 if not fitting and not alone:
                     self.state.wake(worker, now_ns + GAP_RETRY_NS)
                     return None
-                size, places = patient_batch(replica.model.queue, sizes[: max(1, fitting)])
+                size, places = patient_batch(
+                    replica.model.queue, sizes[: max(1, fitting)], replica.expected_ns
+                )
             self._gaps.append(now_ns + replica.bound_ns[size])
         return self.take(replica, Choice(size, 0, 0, places))
 

@@ -163,7 +163,7 @@ class DeadlinePolicy(Policy):
         for pending in self._oldest_aged(now_ns):
             replica = worker.replicas.get(pending.model.model_id)
             if replica is not None and replica.ready:
-                size, places = patient_batch(pending.model.queue, pending.model.sizes)
+                size, places = patient_batch(pending.model.queue, pending.model.sizes, replica.expected_ns)
                 worker.aged_ns = now_ns + int(replica.expected_ns[size] / self.state.options.aged_share)
                 return self.take(replica, Choice(size, 0, 0, places))
         return None

@@ -84,7 +84,9 @@ class Inference:
 def too_large(limit: int) -> ServerError:
     return ServerError(
         Code.INVALID_ARG,
-        f"Request content size exceeds the maximum allowed input size of {limit} bytes. "
+        # Triton has called it a value, and a size: clients look for either.
+        "Request content size exceeds the maximum allowed value: "
+        f"it exceeds the maximum allowed input size of {limit} bytes. "
         "Use --http-max-input-size to increase the limit.",
     )
 

@@ -58,7 +58,13 @@ def tensor_bytes(name: str, datatype: str, shape: Sequence[int], data: Any) -> b
 def json_data(datatype: str, data: Buffer) -> Any:
     """An output's elements as orjson writes arrays. ServerError for what JSON cannot hold."""
     if datatype == "BYTES":
-        return [element.decode(errors="replace") for element in elements(data)]
+        try:
+            return [element.decode() for element in elements(data)]
+        except UnicodeDecodeError:
+            _refuse(
+                "sending BYTES data that is not UTF-8 via JSON is not supported. Please use the binary data "
+                "format for output"
+            )
     if datatype in _ONLY_BINARY:
         _refuse(
             f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"

@@ -1,18 +1,23 @@
 """uvicorn's HTTP/1.1 with an end to what one client can hold: long heads, heads and bodies that stop coming,
-answers that nobody takes."""
+answers that nobody takes, inferences of clients that have gone."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 MAX_HEAD_BYTES = 1 << 16
 """Of a request line and headers; what one read brings is let through."""
 PATIENCE_S = 30.0
 MIN_BODY_BYTES = 1 << 10
 """What a body must bring each time the patience is over."""
+_INFERENCES = ("/infer", "/generate", "/generate_stream")
+"""What ends with its client; whatever else was asked for is done all the same."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -27,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = 0
         self._seen = (-1, 0, 0)
         self._timer: asyncio.TimerHandle | None = None
+        self._inferring: asyncio.Task[Any] | None = None
         # Clients that make chunks themselves send a length too, and Triton takes both.
         self.parser.set_dangerous_leniencies(lenient_chunked_length=True)
 
@@ -38,6 +44,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+        if self._inferring is not None:
+            self._inferring.cancel()
 
     def data_received(self, data: bytes) -> None:
         begun = self._requests
@@ -67,6 +75,21 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_body = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        inference = cycle.scope["path"].endswith(_INFERENCES)
+        super()._start_asgi_task(cycle, self._with_client if inference else app)
+
+    async def _with_client(self, scope: Any, receive: Any, send: Any) -> None:
+        """The application, until its client is gone."""
+        self._inferring = asyncio.current_task()
+        try:
+            await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.transport.is_closing():
+                raise
+        finally:
+            self._inferring = None
 
     def _look(self) -> None:
         self._timer = self.loop.call_later(PATIENCE_S, self._look)

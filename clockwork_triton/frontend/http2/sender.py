@@ -35,10 +35,10 @@ _CLOSE_FLAGS = frames.END_HEADERS | frames.END_STREAM
 class Sender:
     """`window`, `initial_window`, `frame_bytes`: what the client allows, for the connection, each new stream
     and each frame. `frames_sent` grows with every reply. `ended(stream)`, set by whoever keeps the streams,
-    is called when a stream's last byte is on its way; `waiting()` when a first byte has to wait,
-    `overflowed()` when too much waits for a client that does not read."""
+    is called when a stream's last byte is on its way, and says whether it was the last stream; `waiting()`
+    when a first byte has to wait, `overflowed()` when too much waits for a client that does not read."""
 
-    ended: Callable[[Stream], None]
+    ended: Callable[[Stream], bool]
 
     def __init__(
         self,
@@ -100,8 +100,11 @@ class Sender:
             if size > LARGE_BYTES:
                 self._output.has_large = True
             self.frames_sent += 1
-            self.ended(stream)
-            self.flush_soon()
+            if self.ended(stream) and not self.flush_due:
+                # The client waits for nothing else, and should not for what this turn has still to do.
+                self.flush()
+            else:
+                self.flush_soon()
         else:
             self.message(stream, False, parts, length)
             self.finish(stream, b"")

@@ -171,8 +171,8 @@ class Session:
 
     # What the sender reports.
 
-    def ended(self, stream: Stream) -> None:
-        """The stream's last frame is on its way."""
+    def ended(self, stream: Stream) -> bool:
+        """The stream's last frame is on its way. Whether it was the last stream."""
         if stream.remote_open:
             self._early_ends.add(stream.id)
             if self._reading:
@@ -182,6 +182,7 @@ class Session:
         self.streams.pop(stream.id, None)
         if stream.id <= self._last_accepted < frames.MAX_STREAM_ID and not self.streams:
             self._emptied()
+        return not self.streams
 
     # The connection's end.
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from clockwork_triton.artifact import Manifest
@@ -193,7 +193,7 @@ class CudaDevice:
         """Waits until the outputs of an INFER are in the slot."""
         with self._watched():
             begin_ns, end_ns = self._waiter.span(output)
-            return replace(measured, output_begin_ns=begin_ns, output_end_ns=end_ns)
+            return measured._replace(output_begin_ns=begin_ns, output_end_ns=end_ns)
 
     def close(self) -> None:
         for model in self._models.values():

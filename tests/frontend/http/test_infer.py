@@ -384,12 +384,13 @@ def test_other_encodings_are_refused() -> None:
     assert answer.status == 400
 
 
-@covers("--http-max-input-size")
+@covers("--http-max-input-size", "different", "of the whole body, where Triton has it of each tensor")
 def test_sizes_are_limited_before_and_after_decompression() -> None:
     async def test() -> None:
         bench = Bench(app={"max_bytes": 3000})
         message = (
-            "Request content size exceeds the maximum allowed input size of 3000 bytes. "
+            "Request content size exceeds the maximum allowed value: "
+            "it exceeds the maximum allowed input size of 3000 bytes. "
             "Use --http-max-input-size to increase the limit."
         )
         assert (await bench.post(PATH, both())).status == 200

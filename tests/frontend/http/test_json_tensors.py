@@ -114,6 +114,12 @@ def test_half_precision_travels_in_bytes_only(datatype: str) -> None:
     )
 
 
+def test_what_is_no_text_travels_in_bytes_only() -> None:
+    with pytest.raises(ServerError, match="not UTF-8") as caught:
+        json_data("BYTES", b"\1\0\0\0\xff")
+    assert caught.value.code is Code.INVALID_ARG
+
+
 def test_an_unknown_datatype_is_refused() -> None:
     assert refusal("WHAT", (1,), [1]) == (Code.INVALID_ARG, "invalid datatype for input X")
 

@@ -8,7 +8,9 @@ import socket
 import pytest
 
 from clockwork_triton.frontend.http import protocol
-from tests.frontend.fakes import run
+from clockwork_triton.telemetry.statistics import Failure
+from tests.compatibility import covers
+from tests.frontend.fakes import FakeEngine, run
 from tests.frontend.http.test_http_server import listening
 from tests.frontend.http.test_infer import one_input
 
@@ -126,5 +128,26 @@ def test_chunks_that_come_with_a_length() -> None:
             answer = await exchange(address, head + chunks + b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert answer.endswith(bytes(8))
+
+    run(test())
+
+
+@covers("cancellation over HTTP", "supported", "by closing the connection, as in later versions of Triton")
+def test_an_inference_ends_with_its_client() -> None:
+    async def test() -> None:
+        async with listening(one_input("FP32", (2,)), engine=FakeEngine(held=True)) as (bench, address):
+            host, port = address.split(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                b"POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n"
+                b"inference-header-content-length: 0\r\n\r\n" + bytes(8)
+            )
+            while not bench.engine.waiting:
+                await asyncio.sleep(0)
+            assert bench.engine.cancelled == 0
+            writer.close()
+            while not bench.engine.cancelled:
+                await asyncio.sleep(0)
+            assert bench.statistics.of("m", 1).failures[Failure.CANCELED].count == 1
 
     run(test())

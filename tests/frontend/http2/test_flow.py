@@ -359,3 +359,21 @@ async def settle(client: Client) -> None:
     for _ in range(200):
         await asyncio.sleep(0)
         client.clock.turn()
+
+
+def test_the_only_call_of_a_connection_is_answered_at_once_and_several_in_one_write(echo: Echo) -> None:
+    client = Client(echo.service)
+    client.call(1, b"x")
+    client.call(3, b"alone", (":path", HELD))
+    held, writes = echo.held, client.transport.writes
+    held.pop()[1].reply(b"alone")
+    assert client.transport.writes == writes + 1
+    for stream_id in (5, 7, 9):
+        client.call(stream_id, b"", (":path", HELD))
+    for _, call in held[:2]:
+        call.reply(b"")
+    assert client.transport.writes == writes + 1
+    held[2][1].reply(b"")
+    client.clock.turn()
+    assert client.transport.writes == writes + 2
+    assert all(client.answer(stream_id).ended for stream_id in (3, 5, 7, 9))
