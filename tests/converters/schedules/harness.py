@@ -91,6 +91,18 @@ class Compiled:
         return outputs if is_tuple else outputs[0]
 
 
+def unscheduled_product(rows: int, depth: int, columns: int) -> tvm.IRModule:
+    """A product of float64, which no template knows, as TVM makes its kernel `matmul`."""
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType([rows, depth], "float64"))
+    w = relax.Var("w", relax.TensorType([depth, columns], "float64"))
+    with builder.function("main", [x, w]):
+        with builder.dataflow():
+            result = builder.emit_output(builder.emit(relax.op.matmul(x, w)))
+        builder.emit_func_output(result)
+    return relax.transform.LegalizeOps()(builder.get())
+
+
 def imported(proto: onnx.ModelProto) -> tvm.IRModule:
     weights = {tensor.name: np.array(numpy_helper.to_array(tensor)) for tensor in proto.graph.initializer}
     graph = onnx.GraphProto()

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax, tirx
+from tvm import tirx
 
 from converters.schedules.cpu.fallback import schedule_the_rest
-from tests.converters.schedules.harness import check, node, random
+from tests.converters.schedules.harness import check, node, random, unscheduled_product
 
 
 def test_a_convolution_whose_weight_is_computed() -> None:
@@ -34,14 +34,7 @@ def test_foreign_between_known() -> None:
 
 def test_sums_run_over_neighbours() -> None:
     """The last axis of a product's output is the innermost loop, and the depth is outside of it."""
-    builder = relax.BlockBuilder()
-    x = relax.Var("x", relax.TensorType([5, 6], "float64"))
-    w = relax.Var("w", relax.TensorType([6, 7], "float64"))
-    with builder.function("main", [x, w]):
-        with builder.dataflow():
-            result = builder.emit_output(builder.emit(relax.op.matmul(x, w)))
-        builder.emit_func_output(result)
-    plain = relax.transform.LegalizeOps()(builder.get())
+    plain = unscheduled_product(5, 6, 7)
     assert loops(plain) == [5, 7, 6]
     assert loops(schedule_the_rest(plain)) == [5, 7, 6, 7]
 

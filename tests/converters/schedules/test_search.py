@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tvm
-from tvm import relax
 
 from converters.schedules.cpu.search import search_the_rest
-from tests.converters.schedules.harness import AVX512, random
+from tests.converters.schedules.harness import AVX512, random, unscheduled_product
 
 
 @pytest.mark.long
@@ -16,14 +15,7 @@ from tests.converters.schedules.harness import AVX512, random
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_schedule_is_found_and_right() -> None:
     target = tvm.target.Target(dict(AVX512))
-    builder = relax.BlockBuilder()
-    x = relax.Var("x", relax.TensorType([32, 48], "float64"))
-    w = relax.Var("w", relax.TensorType([48, 64], "float64"))
-    with builder.function("main", [x, w]):
-        with builder.dataflow():
-            result = builder.emit_output(builder.emit(relax.op.matmul(x, w)))
-        builder.emit_func_output(result)
-    plain = relax.transform.LegalizeOps()(builder.get())
+    plain = unscheduled_product(32, 48, 64)
     found = search_the_rest(target, 4)(plain)["matmul"]
     assert found.attrs["tirx.is_scheduled"]
     library = tvm.compile(found.with_attr("global_symbol", "matmul"), target=target)
