@@ -189,7 +189,7 @@ class DeadlinePolicy(Policy):
         self._cold.want(model)
 
     def wants_loads(self) -> bool:
-        return bool(self._cold or self._pressed)
+        return self._cold.any or self._pressed.any
 
     def _cold_score(self, model: ModelState) -> Score | None:
         entries = model.queue.entries
@@ -212,11 +212,11 @@ class DeadlinePolicy(Policy):
             if aged is not None:
                 return aged
         start_ns = max(now_ns + self.state.options.lead_ns, worker.link.available(now_ns))
-        if self._cold:
+        if self._cold.any:
             model = self._cold.best(worker, lambda model: self.worth_loading(model, worker, start_ns))
             if model is not None:
                 return model
-        if self._pressed and not worker.infers:
+        if self._pressed.any and not worker.infers:
             # Only a worker with time to spare takes one more copy of a model.
             return self._pressed.best(worker, lambda model: self.worth_loading(model, worker, start_ns))
         return None

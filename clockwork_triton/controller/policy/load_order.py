@@ -22,23 +22,20 @@ Entry = tuple[Score, int, ModelState]
 
 class LoadOrders:
     """An order for each set of workers that models are bound to: what a worker may not load does not stand
-    before what it may."""
+    before what it may. `any`: one of them may hold something."""
 
     def __init__(self, score: Callable[[ModelState], Score | None]) -> None:
         self._score = score
         self._orders: dict[frozenset[int] | None, LoadOrder] = {}
-
-    def __bool__(self) -> bool:
-        for order in self._orders.values():
-            if order.heap:
-                return True
-        return False
+        self.any = False
 
     def want(self, model: ModelState) -> None:
         order = self._orders.get(model.spec.workers)
         if order is None:
             order = self._orders[model.spec.workers] = LoadOrder(self._score)
         order.want(model)
+        if order.heap:
+            self.any = True
 
     def best(self, worker: WorkerState, suits: Callable[[ModelState], bool]) -> ModelState | None:
         """The most wanted model that suits the worker."""
@@ -48,7 +45,10 @@ class LoadOrders:
                 entry = order.best(suits)
                 if entry is not None and (found is None or entry < found):
                     found = entry
-        return found[2] if found is not None else None
+        if found is None:
+            self.any = any(order.heap for order in self._orders.values())
+            return None
+        return found[2]
 
 
 class LoadOrder:
