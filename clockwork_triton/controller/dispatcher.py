@@ -58,14 +58,14 @@ class Dispatcher:
         if not model.mask:
             self.place(model, now_ns)
         elif model.unserved_ns > 0:
-            spare = state.idle_mask & state.link_mask & ~model.mask
+            spare = state.idle_mask & state.link_mask & state.able(model) & ~model.mask
             if spare:
                 self.fill(state.one_of(spare), now_ns)
 
     def place(self, model: ModelState, now_ns: int) -> None:
         """Has the model loaded by the best of some workers whose link is free, or wakes them when it is."""
         state = self._state
-        mask = state.link_mask
+        mask = state.link_mask & state.able(model)
         if not mask:
             if not state.links_watched:
                 state.links_watched = True

@@ -40,8 +40,13 @@ class Loader:
         replica.epoch += 1
         replica.owed_until = model.departed + len(model.queue)
         replica.used_ns = now_ns
-        urgent = model.queue and not model.queue.entries[-1][3].patient
-        latest_ns = start_ns + options.window_ns if urgent else FAR
+        latest_ns = FAR
+        if model.queue.entries:
+            # It may start as late as it is still of use to the most patient request.
+            last = model.queue.entries[-1][3]
+            if not last.patient:
+                useful_ns = last.due_ns - replica.load.bound_ns - replica.bound_ns[last.size]
+                latest_ns = max(start_ns + options.window_ns, useful_ns)
         expected_ns = replica.load.expected_ns
         flight = self._state.send(
             ActionKind.LOAD, replica, (now_ns, latest_ns), expected_ns, pages=place.pages

@@ -29,7 +29,8 @@ class ModelState:
     """`sizes`: its batch sizes, ascending; durations by batch size are lists in this order.
 
     `resident`, `loading`: its replicas in that state, by worker id; `holders`: the workers that hold it, and
-    `mask` their bits. `too_large`: no worker's memory holds it, as of the generation `judged` of workers.
+    `mask` their bits. `able_mask`: the bits of those that could hold it; `too_large`: there are none, for
+    want of memory alone; both as of the generation `judged` of workers.
     `typical_ns`: how long a batch takes, as last learnt; `row_ns`: a row in the best of them; `fastest_ns`:
     how long on the fastest worker that holds it, with a margin. `fill`: by number of rows, the largest size
     that they fill; `holds`: the smallest that holds them. `tier`: models that need about the same time for a
@@ -42,6 +43,7 @@ class ModelState:
     the time between its requests with a deadline, of which the last arrived at `arrived_ns`."""
 
     __slots__ = (
+        "able_mask",
         "active_ns",
         "arrived_ns",
         "departed",
@@ -108,6 +110,7 @@ class ModelState:
         """Takes new estimates."""
         self.spec = spec
         self.judged = -1
+        self.able_mask = 0
         self.too_large = False
         kinds = list(spec.estimates.values())
         sizes = set.intersection(*[set(kind.infer_ns) for kind in kinds]) if kinds else set()

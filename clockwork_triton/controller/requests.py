@@ -178,10 +178,11 @@ class Requests:
             free_ns = min([worker.exec.available(now_ns) for worker in model.holders])
         elif model.loading:
             free_ns = min([replica.worker.link.available(now_ns) for replica in model.loading.values()])
-        elif state.link_mask:
+        elif state.link_mask & state.able(model):
             return now_ns
         else:
-            links = [worker.link for worker in state.workers.values()]
+            able = state.able(model)
+            links = [worker.link for worker in state.workers.values() if worker.bit & able]
             free_ns = min([link.available(now_ns) for link in links], default=now_ns)
         return free_ns - state.options.lead_ns
 
@@ -226,15 +227,7 @@ class Requests:
 
     def _too_large(self, model: ModelState) -> bool:
         """There are workers of the right kind, and the model fits none of them."""
-        if model.judged != self._state.generation:
-            memory = [
-                worker.spec.pages
-                for worker in self._state.workers.values()
-                if model.spec.estimate_on(worker.spec) is not None
-            ]
-            model.too_large = bool(memory) and max(memory) < model.spec.pages
-            model.judged = self._state.generation
-        return model.too_large
+        return not self._state.able(model) and model.too_large
 
     def _fail(self, request: Request, message: str) -> None:
         self._state.counters.failed += 1

@@ -95,6 +95,17 @@ class State:
             self.close(worker)
         return worker
 
+    def able(self, model: ModelState) -> int:
+        """The workers that could hold the model, as a mask."""
+        if model.judged != self.generation:
+            spec = model.spec
+            able = [worker for worker in self.workers.values() if spec.estimate_on(worker.spec) is not None]
+            fitting = [worker.bit for worker in able if worker.spec.pages >= spec.pages]
+            model.able_mask = sum(fitting)
+            model.too_large = bool(able) and not fitting
+            model.judged = self.generation
+        return model.able_mask
+
     def close(self, worker: WorkerState) -> None:
         """The worker gets no work for now."""
         self.open_mask &= ~worker.bit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clockwork_triton.controller.actions import ActionKind, Outcome, Status
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.options import Options
 from clockwork_triton.controller.specs import Estimate
 from tests.controller.world import MS, RESNET50, World
@@ -299,3 +300,29 @@ def test_waiting_requests_are_counted_by_priority_level() -> None:
     assert queued(99, 0) == 0
     world.run(200 * MS)
     assert [queued(0, priority) for priority in (0, 1, 2, 3)] == [0, 0, 0, 0]
+
+
+def test_models_bound_to_workers_do_not_stand_in_the_way_of_others() -> None:
+    """Of many models, each bound to a worker of its own and none in any hurry, each is loaded there."""
+    count = 30
+    world = World()
+    for number in range(count):
+        world.join(number)
+    for number in range(count):
+        world.add(number, workers=frozenset({number}))
+    requests = [world.ask(number, None) for number in reversed(range(count))]
+    world.run(200 * MS)
+    assert all(world.outcome(request) is Outcome.OK for request in requests)
+    loads = world.sent(ActionKind.LOAD)
+    assert sorted((action.model_id, action.worker_id) for action in loads) == [(n, n) for n in range(count)]
+
+
+def test_a_load_may_start_as_late_as_it_is_of_use() -> None:
+    world = small_world()
+    world.ask(0, 100 * MS)
+    (load,) = world.sent(ActionKind.LOAD)
+    needed_ns = RESNET50.load_ns + RESNET50.infer_ns[1]
+    assert 100 * MS - needed_ns - 4 * MS < load.latest_ns < 100 * MS - needed_ns
+    world.run(200 * MS)
+    world.ask(1, None)
+    assert world.sent(ActionKind.LOAD)[-1].latest_ns == FAR, "nobody waits with a deadline"

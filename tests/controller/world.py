@@ -136,10 +136,14 @@ class World:
         self.tell(WorkerLost(worker_id))
 
     def add(
-        self, model_id: int, estimate: Estimate | None = RESNET50, segments: tuple[int, ...] = (7,)
+        self,
+        model_id: int,
+        estimate: Estimate | None = RESNET50,
+        segments: tuple[int, ...] = (7,),
+        workers: frozenset[int] | None = None,
     ) -> None:
         estimates: Mapping[str, Estimate] = {KIND: estimate} if estimate else {}
-        self.models[model_id] = ModelSpec(model_id, f"m{model_id}", segments, estimates)
+        self.models[model_id] = ModelSpec(model_id, f"m{model_id}", segments, estimates, workers)
         self.tell(ModelAdded(self.models[model_id]))
 
     def retire(self, model_id: int) -> None:

@@ -39,10 +39,10 @@ async def running(
         await engine.stop()
 
 
-async def serve(engine: Engine, artifact: Path) -> int:
+async def serve(engine: Engine, artifact: Path, workers: frozenset[int] | None = None) -> int:
     profile = Profile.read(artifact, KIND)
     assert profile is not None
-    model_id = await engine.register_model(artifact.name, artifact)
+    model_id = await engine.register_model(artifact.name, artifact, workers)
     infer_ns = {size: times.p99_ns for size, times in profile.infer.items()}
     engine.schedule_model(model_id, {KIND: Estimate(profile.load.p99_ns, infer_ns)})
     return model_id

@@ -14,7 +14,7 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Pending, Stage
 from clockwork_triton.controller.policy.base import Batch, Policy
 from clockwork_triton.controller.policy.demand import Demand
-from clockwork_triton.controller.policy.load_order import LoadOrder, Score
+from clockwork_triton.controller.policy.load_order import LoadOrders, Score
 from clockwork_triton.controller.replica import Replica, Residency
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.worker_state import WorkerState
@@ -38,8 +38,8 @@ class DeadlinePolicy(Policy):
     def bind(self, state: State) -> None:
         super().bind(state)
         self.demand = Demand()
-        self._cold = LoadOrder(self._cold_score)
-        self._pressed = LoadOrder(self._pressed_score)
+        self._cold = LoadOrders(self._cold_score)
+        self._pressed = LoadOrders(self._pressed_score)
         self._patient: deque[Pending] = deque()
         self._turn = 0
 
@@ -189,7 +189,7 @@ class DeadlinePolicy(Policy):
         self._cold.want(model)
 
     def wants_loads(self) -> bool:
-        return bool(self._cold.heap or self._pressed.heap)
+        return self._cold.any or self._pressed.any
 
     def _cold_score(self, model: ModelState) -> Score | None:
         entries = model.queue.entries
@@ -212,13 +212,13 @@ class DeadlinePolicy(Policy):
             if aged is not None:
                 return aged
         start_ns = max(now_ns + self.state.options.lead_ns, worker.link.available(now_ns))
-        if self._cold.heap:
-            model = self._cold.best(lambda model: self.worth_loading(model, worker, start_ns))
+        if self._cold.any:
+            model = self._cold.best(worker, lambda model: self.worth_loading(model, worker, start_ns))
             if model is not None:
                 return model
-        if self._pressed.heap and not worker.infers:
+        if self._pressed.any and not worker.infers:
             # Only a worker with time to spare takes one more copy of a model.
-            return self._pressed.best(lambda model: self.worth_loading(model, worker, start_ns))
+            return self._pressed.best(worker, lambda model: self.worth_loading(model, worker, start_ns))
         return None
 
     def _aged_load(self, worker: WorkerState, now_ns: int) -> ModelState | None:

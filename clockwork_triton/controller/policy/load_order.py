@@ -6,6 +6,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 from clockwork_triton.controller.model_state import ModelState
+from clockwork_triton.controller.worker_state import WorkerState
 
 # How many models are looked at for one that a worker could load.
 LOOK = 8
@@ -14,6 +15,40 @@ STALE = 64
 
 Score = tuple[int, float]
 """(rank, wantedness negated); the smallest first."""
+
+Entry = tuple[Score, int, ModelState]
+"""With the model's serial number, which is unique, so that models are never compared."""
+
+
+class LoadOrders:
+    """An order for each set of workers that models are bound to: what a worker may not load does not stand
+    before what it may. `any`: one of them may hold something."""
+
+    def __init__(self, score: Callable[[ModelState], Score | None]) -> None:
+        self._score = score
+        self._orders: dict[frozenset[int] | None, LoadOrder] = {}
+        self.any = False
+
+    def want(self, model: ModelState) -> None:
+        order = self._orders.get(model.spec.workers)
+        if order is None:
+            order = self._orders[model.spec.workers] = LoadOrder(self._score)
+        order.want(model)
+        if order.heap:
+            self.any = True
+
+    def best(self, worker: WorkerState, suits: Callable[[ModelState], bool]) -> ModelState | None:
+        """The most wanted model that suits the worker."""
+        found: Entry | None = None
+        for workers, order in self._orders.items():
+            if order.heap and (workers is None or worker.worker_id in workers):
+                entry = order.best(suits)
+                if entry is not None and (found is None or entry < found):
+                    found = entry
+        if found is None:
+            self.any = any(order.heap for order in self._orders.values())
+            return None
+        return found[2]
 
 
 class LoadOrder:
@@ -24,7 +59,7 @@ class LoadOrder:
 
     def __init__(self, score: Callable[[ModelState], Score | None]) -> None:
         self._score = score
-        self.heap: list[tuple[Score, int, ModelState]] = []
+        self.heap: list[Entry] = []
         self._entered: dict[int, Score] = {}
 
     def want(self, model: ModelState) -> None:
@@ -36,13 +71,14 @@ class LoadOrder:
                 self.heap[:] = [entry for entry in self.heap if self._entered.get(entry[1]) == entry[0]]
                 heapify(self.heap)
 
-    def best(self, suits: Callable[[ModelState], bool]) -> ModelState | None:
+    def best(self, suits: Callable[[ModelState], bool]) -> Entry | None:
         """The most wanted model that suits, of those about the top."""
         self._clean()
         entered = self._entered
-        for score, serial, model in sorted(self.heap[:LOOK]):
+        for entry in sorted(self.heap[:LOOK]):
+            score, serial, model = entry
             if entered.get(serial) == score and self._score(model) is not None and suits(model):
-                return model
+                return entry
         return None
 
     def _clean(self) -> None:
