@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import NamedTuple
 
 
 class ActionKind(IntEnum):
@@ -38,8 +38,7 @@ class Outcome(Enum):
     """The device failed, or refused it for a reason other than time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A client's inference, without its tensors. Times are absolute nanoseconds."""
 
     request_id: int
@@ -51,8 +50,7 @@ class Request:
     """1 is the highest level; 0 stands for the default level, the lowest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """An order to one worker: start within [earliest, latest], or refuse.
 
     `request_ids` (INFER): the requests of the batch, whose rows lie one after the other in this order; an
@@ -72,8 +70,7 @@ class Action:
     pages: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ActionResult:
+class ActionResult(NamedTuple):
     """`begin_ns` and `end_ns` are of the execution (INFER) or the copy (LOAD), on the controller's clock;
     0 where the worker refused the action. `clock_mhz`: how fast the device's clock was, 0 if it has none."""
 

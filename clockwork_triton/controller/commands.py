@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from clockwork_triton.controller.actions import Action, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class SendAction:
+class SendAction(NamedTuple):
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerRequest:
+class AnswerRequest(NamedTuple):
     """Exactly one for each request. With OK, `action_id` is the INFER that served it."""
 
     request_id: int
@@ -23,15 +21,13 @@ class AnswerRequest:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WakeAt:
+class WakeAt(NamedTuple):
     """Deliver TimePassed at this moment. Replaces an earlier WakeAt."""
 
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Calibrated:
+class Calibrated(NamedTuple):
     """The durations measured; `error` tells why there are none."""
 
     model_id: int
@@ -41,15 +37,13 @@ class Calibrated:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelGone:
+class ModelGone(NamedTuple):
     """A retired model has no request, action or page left."""
 
     model_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStuck:
+class WorkerStuck(NamedTuple):
     """An action of the worker is overdue by far. It gets no more work until a result of it arrives; whoever
     runs it should end it, and say WorkerLost."""
 

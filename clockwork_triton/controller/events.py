@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from clockwork_triton.controller.actions import ActionResult, Request
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class RequestArrived:
+class RequestArrived(NamedTuple):
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class RequestsArrived:
+class RequestsArrived(NamedTuple):
     """Requests that came together: all of them wait before the first is dispatched."""
 
     requests: tuple[Request, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestCancelled:
+class RequestCancelled(NamedTuple):
     """Takes effect if the request has not been dispatched; else, and for an unknown id, nothing happens."""
 
     request_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResultArrived:
+class ResultArrived(NamedTuple):
     result: ActionResult
 
 
-@dataclass(frozen=True, slots=True)
-class ModelAdded:
+class ModelAdded(NamedTuple):
     """From now on requests for the model may arrive."""
 
     model: ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrationAsked:
+class CalibrationAsked(NamedTuple):
     """Measure a model of which only a rough estimate is known, in the time that requests leave.
 
     `loads` LOADs, and `runs[b]` INFERs of each batch size b, on one worker of the kind. Answered by the
@@ -55,25 +49,21 @@ class CalibrationAsked:
     runs: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRetired:
+class ModelRetired(NamedTuple):
     """No further request for the model arrives; those waiting are still served. Answered by ModelGone."""
 
     model_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerJoined:
+class WorkerJoined(NamedTuple):
     worker: WorkerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLost:
+class WorkerLost(NamedTuple):
     worker_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimePassed(NamedTuple):
     """The moment of a WakeAt has come."""
 
 

@@ -72,9 +72,11 @@ def replay(policy: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def encode(value: Any) -> Any:
-    """As JSON, dataclasses by the name of their class."""
+    """As JSON, records by the name of their class."""
     if is_dataclass(value):
         return {type(value).__name__: [encode(getattr(value, field.name)) for field in fields(value)]}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {type(value).__name__: [encode(each) for each in value]}
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, Mapping):
