@@ -130,8 +130,7 @@ class Results:
         return sorted(again)
 
     def _forget_pace(self, worker: WorkerState, _time_ns: int, now_ns: int) -> None:
-        if worker.pace.stretch > 1.0 and worker.pace.stale(now_ns):
-            worker.pace.forget()
+        if worker.pace.forget(now_ns):
             worker.paced()
 
     def _not_there(self, flight: Flight, now_ns: int) -> None:

@@ -272,6 +272,8 @@ class Execution:
         self._running = False
         if self._turn is not None and self.model.sequences is not None:
             self.model.sequences.leave(self._turn, cancelled)
+        # They hold this, and are not to wait for the collector of cycles.
+        self._parts = self._turn = None
         self._around.ended(self)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from clockwork_triton.controller.actions import Action, ActionKind, Outcome
-from clockwork_triton.controller.pace import BRIEF_NS, FORGET_NS, MOST, WINDOW, Pace
+from clockwork_triton.controller.pace import BRIEF_NS, FORGET_NS, MOST, Pace
 from tests.controller.world import MS, RESNET50, World
 
 USUAL_NS = 10 * BRIEF_NS
@@ -21,8 +21,8 @@ class SlowWhileTold:
         return round(planned_ns * self.factor) if action.kind is ActionKind.INFER else planned_ns
 
 
-def paced(*factors: float, pace: Pace | None = None) -> Pace:
-    pace = pace or Pace()
+def paced(*factors: float) -> Pace:
+    pace = Pace()
     for factor in factors:
         pace.add(round(factor * USUAL_NS), USUAL_NS, 0)
     return pace
@@ -59,19 +59,20 @@ def test_one_accident_or_the_usual_noise_says_nothing() -> None:
     assert paced(*(rng.uniform(0.7, 1.4) for _ in range(200))).stretch == 1.0
 
 
-def test_a_slow_phase_is_reckoned_by_its_slowest_and_ends_with_it() -> None:
-    pace = paced(1.4, 1.9, 1.8)
-    assert pace.stretch == 2.0
-    assert paced(*[1.0] * (WINDOW - 2), pace=pace).stretch == 2.0
-    assert paced(1.0, pace=pace).stretch == 1.0
+def test_a_slow_phase_is_reckoned_by_its_slowest() -> None:
+    assert paced(1.6, 1, 1.9, 1, 1.8).stretch == 2.0
     assert paced(9, 9).stretch == MOST
 
 
-def test_short_infers_and_old_ones_say_nothing() -> None:
+def test_it_is_forgotten_in_time() -> None:
+    pace = paced(2, 2)
+    assert not pace.forget(FORGET_NS - 1)
+    assert pace.forget(FORGET_NS)
+    assert pace.stretch == 1.0
+
+
+def test_short_infers_say_nothing_of_others() -> None:
     pace = Pace()
-    assert not pace.add(100 * BRIEF_NS, BRIEF_NS - 1, 0)
-    paced(2, 2, pace=pace)
-    assert not pace.stale(FORGET_NS - 1)
-    assert pace.stale(FORGET_NS)
-    pace.add(USUAL_NS, USUAL_NS, FORGET_NS + 1)
+    for _ in range(3):
+        assert not pace.add(100 * BRIEF_NS, BRIEF_NS - 1, 0)
     assert pace.stretch == 1.0

@@ -84,8 +84,10 @@ class Call(Stream):
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """`callback()` is called once if the client gives up, is lost, or its deadline passes before the
-        call is answered."""
-        self._on_cancel = callback
+        call is answered. It is kept no longer than that: what it cancels mostly holds the call, and
+        would live until the collector of cycles comes."""
+        if not self.done:
+            self._on_cancel = callback
 
     def compress_replies(self, level: int) -> None:
         """Compresses the replies that follow if the client takes that; `level` is zlib's, 1 to 9. To be
@@ -185,6 +187,7 @@ class Call(Stream):
     def fail(self, error: RpcError) -> None:
         if not self.done:
             self.done = self.silenced = True
+            self._on_cancel = None
             self.forget()
             self.host.sender.finish(self, status_literals(error) + self._trailing)
 
@@ -219,6 +222,7 @@ class Call(Stream):
     def _succeed(self) -> None:
         """Ends the call with OK."""
         self.done = True
+        self._on_cancel = None
         self.host.sender.finish(self, OK_LITERALS + self._trailing if self._trailing else b"")
 
     def _spawn(self, handler: Callable[[], Coroutine[Any, Any, None]]) -> None:

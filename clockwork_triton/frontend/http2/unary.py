@@ -36,6 +36,7 @@ class UnaryCall(Call):
         if self.done:
             assert self.silenced, "the call is answered already"
         else:
+            self._on_cancel = None
             size = sum(map(len, parts))
             if self._plain and release is None and size <= self.host.limits.reply_bytes:
                 self.done = True
