@@ -107,7 +107,7 @@ MODELS: tuple[Flag, ...] = (
     Flag(
         "exit-on-error", boolean, False, "end if a model cannot be loaded at start (Triton's default: true)"
     ),
-    Flag("strict-readiness", boolean, True, "ready only when every model is"),
+    Flag("strict-readiness", boolean, True, "ready only while every model and a worker are"),
     Flag("disable-auto-complete-config", boolean, False, "do not fill in what config.pbtxt leaves out"),
     Flag("strict-model-config", boolean, False, "older name of --disable-auto-complete-config"),
     Flag("model-config-name", str, "", "use configs/NAME.pbtxt of a model in place of config.pbtxt"),

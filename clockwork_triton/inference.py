@@ -111,6 +111,10 @@ class InferenceEngine(Protocol):
         """Nobody waits for the call any more; it is given up if it has not been dispatched."""
         ...
 
+    def up(self) -> bool:
+        """Whether there is a worker to run anything."""
+        ...
+
     def queued(self, model_id: int, priority: int) -> int:
         """How many calls of a model wait at a priority level, not counting those at a worker."""
         ...

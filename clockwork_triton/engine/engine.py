@@ -187,6 +187,10 @@ class Engine:
             return
         self._handle(RequestCancelled(number))
 
+    def up(self) -> bool:
+        """See InferenceEngine."""
+        return len(self._fleet) > 0
+
     def queued(self, model_id: int, priority: int) -> int:
         """See InferenceEngine."""
         arrived = sum(r.model_id == model_id and r.priority == priority for r in self._arrived)

@@ -28,7 +28,8 @@ class DataPlane:
 
     `clock` gives monotonic nanoseconds, the same that deadlines and arrivals are measured with.
     `default_slo_ns` is the budget of every request, unless it or its model has a smaller one. With
-    `strict_readiness` the server is ready once all its models are, without it as soon as it is up.
+    `strict_readiness` the server is ready while all its models and a worker are, without it as soon as it is
+    up.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class DataPlane:
         return True
 
     def ready(self) -> bool:
-        return self._accepting and (not self._strict_readiness or self._index.all_ready())
+        if self._strict_readiness and not (self._around.engine.up() and self._index.all_ready()):
+            return False
+        return self._accepting
 
     def model_ready(self, name: str, version: str) -> bool:
         """False for a model that is unknown or not READY; only a version that is no number is an error."""

@@ -95,6 +95,10 @@ class RemoteEngine:
             self._outgoing.calls.cancelled.append(number)
             self._leave()
 
+    def up(self) -> bool:
+        """Only the controller's process knows, and it answers whoever wants to."""
+        return True
+
     def queued(self, model_id: int, priority: int) -> int:
         """Of this front end, those at a worker included: what others have is not known here."""
         return sum(w.model.model_id == model_id and w.level == priority for w in self._waiting.values())

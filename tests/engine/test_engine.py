@@ -125,13 +125,17 @@ def test_a_killed_worker_comes_back_and_nothing_hangs(tmp_path: Path) -> None:
             model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=50_000_000))
             calls = [asyncio.ensure_future(infer(engine, call(model_id))) for _ in range(20)]
             await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            assert engine.up()
             os.kill(engine._fleet[0].pid, signal.SIGKILL)
+            while engine.up():
+                await asyncio.sleep(0)
             for result in await asyncio.gather(*calls, return_exceptions=True):
                 assert not isinstance(result, BaseException) or (
                     isinstance(result, ServerError) and result.code is Code.UNAVAILABLE
                 )
             await infer(engine, call(model_id))
             assert engine.gauges()[0].restarts == 1
+            assert engine.up()
 
     run(body)
 

@@ -134,6 +134,7 @@ class FakeEngine:
         self.waiting: list[tuple[InferenceCall, int]] = []
         self.cancelled = 0
         self.error: Exception | None = None
+        self.down = False
         self.on_call: Callable[[InferenceCall], None] = lambda call: None
         self._done: dict[int, Done] = {}
         self._numbers = itertools.count(1)
@@ -164,6 +165,9 @@ class FakeEngine:
         done = self._done.pop(number, None)
         if done is not None:
             done(outcome)
+
+    def up(self) -> bool:
+        return not self.down
 
     def queued(self, model_id: int, priority: int) -> int:
         return len(self.waiting)

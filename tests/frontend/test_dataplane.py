@@ -208,6 +208,9 @@ def test_readiness_is_strict_or_not(strict: bool, expected: bool) -> None:
     assert bench.plane.ready()
     bench.index.ready = False
     assert bench.plane.ready() is expected
+    bench.index.ready = True
+    bench.engine.down = True
+    assert bench.plane.ready() is expected
 
 
 def test_model_readiness() -> None:
