@@ -98,11 +98,10 @@ class State:
     def able(self, model: ModelState) -> int:
         """The workers that could hold the model, as a mask."""
         if model.judged != self.generation:
-            spec = model.spec
-            able = [worker for worker in self.workers.values() if spec.estimate_on(worker.spec) is not None]
-            fitting = [worker.bit for worker in able if worker.spec.pages >= spec.pages]
-            model.able_mask = sum(fitting)
-            model.too_large = bool(able) and not fitting
+            spec, pages = model.spec, model.spec.pages
+            able = [each for each in self.workers.values() if spec.estimate_on(each.spec) is not None]
+            model.able_mask = sum([each.bit for each in able if each.spec.pages >= pages])
+            model.too_large = bool(able) and not model.able_mask
             model.judged = self.generation
         return model.able_mask
 
