@@ -74,12 +74,12 @@ class ArtifactLoader:
 
     async def load(self, source: ModelSource, artifact: Path) -> LoadedModel:
         workers = place(source, self._devices).workers
-        model_id = await self._engine.register_model(source.name, artifact, workers)
+        model_id = await self._engine.models.register(source.name, artifact, workers)
         try:
             loaded = await self._schedule(model_id, artifact, workers)
             await warm_up(self._engine, source, loaded)
         except BaseException:
-            await self._engine.retire_model(model_id)
+            await self._engine.models.retire(model_id)
             raise
         version = (source.name, source.version)
         self.load_seconds[version] = time.monotonic() - self._begun[version]
@@ -94,7 +94,7 @@ class ArtifactLoader:
                 profile = await self._measure(model_id, manifest, kind)
                 _keep(profile, artifact)
             estimates[kind] = _estimate(profile)
-        self._engine.schedule_model(model_id, estimates)
+        self._engine.models.schedule(model_id, estimates)
         slowest = max(estimates.values(), key=lambda estimate: estimate.load_ns)
         return LoadedModel(
             model_id,
@@ -111,18 +111,18 @@ class ArtifactLoader:
         )
 
     async def retire(self, model_id: int) -> None:
-        await self._engine.retire_model(model_id)
+        await self._engine.models.retire(model_id)
 
     async def _measure(self, model_id: int, manifest: Manifest, kind: str) -> Profile:
         """A first glance tells how long a run takes, and so how many runs the profile can afford."""
         rough = calibration.rough_estimate(manifest.batch_sizes, manifest.weight_bytes)
         self._progress(Progress(manifest.name, "profile", 0, 2))
-        glance = await self._engine.calibrate(
+        glance = await self._engine.models.calibrate(
             model_id, kind, rough, 1, dict.fromkeys(manifest.batch_sizes, calibration.GLANCE_RUNS)
         )
         estimate = calibration.glance_estimate(glance.load_ns, glance.infer_ns)
         self._progress(Progress(manifest.name, "profile", 1, 2))
-        measured = await self._engine.calibrate(
+        measured = await self._engine.models.calibrate(
             model_id, kind, estimate, calibration.LOADS, calibration.runs_for(estimate)
         )
         self._progress(Progress(manifest.name, "profile", 2, 2))

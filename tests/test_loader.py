@@ -28,9 +28,10 @@ CONFIG.instance_group.add(kind="KIND_CPU")
 
 
 class FakeEngine:
-    """One worker, on which every INFER takes a microsecond a row."""
+    """One worker, on which every INFER takes a microsecond a row; and the engine's models in one."""
 
     def __init__(self) -> None:
+        self.models = self
         self.calibrations = 0
         self.scheduled: dict[int, Mapping[str, Estimate]] = {}
         self.calls: list[InferenceCall] = []
@@ -41,7 +42,7 @@ class FakeEngine:
         assert workers == {0}
         return ("toy",)
 
-    async def register_model(self, name: str, artifact: Path, workers: frozenset[int]) -> int:
+    async def register(self, name: str, artifact: Path, workers: frozenset[int]) -> int:
         assert workers == {0}
         return 1
 
@@ -59,10 +60,10 @@ class FakeEngine:
         asyncio.get_running_loop().call_soon(done, self.failure or answer)
         return len(self.calls)
 
-    async def retire_model(self, model_id: int) -> None:
+    async def retire(self, model_id: int) -> None:
         self.retired.append(model_id)
 
-    def schedule_model(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
+    def schedule(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
         self.scheduled[model_id] = estimates
 
 

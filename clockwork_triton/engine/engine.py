@@ -7,10 +7,8 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from clockwork_triton.artifact import Manifest
 from clockwork_triton.controller.actions import ActionKind, ActionResult, Outcome, Request
 from clockwork_triton.controller.commands import (
     AnswerRequest,
@@ -22,10 +20,7 @@ from clockwork_triton.controller.commands import (
 )
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.events import (
-    CalibrationAsked,
     Event,
-    ModelAdded,
-    ModelRetired,
     RequestCancelled,
     RequestsArrived,
     ResultArrived,
@@ -33,10 +28,11 @@ from clockwork_triton.controller.events import (
     WorkerJoined,
     WorkerLost,
 )
-from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
+from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.engine.fleet import Fleet
 from clockwork_triton.engine.flights import Flights, Waiting
 from clockwork_triton.engine.journal import Journal
+from clockwork_triton.engine.known_models import STOPPING, KnownModels
 from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.engine.worker_process import WorkerProcess
 from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ServerError
@@ -49,15 +45,14 @@ log = logging.getLogger(__name__)
 
 CALIBRATION_LIMIT_S = 300.0
 STUCK_LIMIT_S = 1.0
-STOPPING = "Server is stopping"
 _LONGEST_HOLD_S = 0.0005
 
 
 class Engine:
     """Runs the controller: turns what happens into its events, and does what it commands.
 
-    Everything happens on the event loop's thread. `submit` and `cancel` are what front ends call; the
-    `*_model` and `calibrate` methods are the model loader's.
+    Everything happens on the event loop's thread. `submit` and `cancel` are what front ends call; `models` is
+    what the model loader does.
     """
 
     def __init__(
@@ -66,18 +61,13 @@ class Engine:
         self._controller = controller
         self._clock = clock
         self._fleet = Fleet(options, self._worker_joined, self._worker_lost, self._result_arrived)
-        self._manifests: dict[int, Manifest] = {}
-        self._restrictions: dict[int, frozenset[int] | None] = {}
-        """The workers that may run a model, where not all may."""
+        self.models = KnownModels(self._fleet, self._handle, self._deliver)
         # The requests that are not answered yet, and those of them that the controller has not been told of.
         self._waiting: dict[int, Waiting] = {}
         self._arrived: list[Request] = []
         self._at_turn_end: Callable[[Callable[[], None]], None] = _not_started
         self._flights = Flights(clock)
-        self._calibrations: dict[tuple[int, str], asyncio.Future[Calibrated]] = {}
-        self._gone: dict[int, asyncio.Future[None]] = {}
         self._request_ids = itertools.count(1)
-        self._model_ids = itertools.count(1)
         self._wake: asyncio.TimerHandle | None = None
         self._held: asyncio.TimerHandle | None = None
         self._journal = Journal(options, clock)
@@ -87,8 +77,8 @@ class Engine:
             SendAction: self._send,
             AnswerRequest: self._answer,
             WakeAt: self._wake_at,
-            Calibrated: self._calibrated,
-            ModelGone: self._forget,
+            Calibrated: self.models.calibrated,
+            ModelGone: self.models.forget,
             WorkerStuck: self._end_stuck,
         }
 
@@ -108,11 +98,7 @@ class Engine:
         self._arrived.clear()
         for each in waiting.values():
             self._tell(each, ServerError(Code.UNAVAILABLE, STOPPING))
-        for calibration in self._calibrations.values():
-            _fail(calibration)
-        for gone in self._gone.values():
-            if not gone.done():
-                gone.set_result(None)
+        self.models.stop()
         self._journal.close()
 
     def device_kinds(self, workers: Collection[int] | None = None) -> Sequence[str]:
@@ -196,55 +182,6 @@ class Engine:
         arrived = sum(r.model_id == model_id and r.priority == priority for r in self._arrived)
         return arrived + self._controller.queued(model_id, priority)
 
-    async def register_model(self, name: str, artifact: Path, workers: frozenset[int] | None = None) -> int:
-        """Makes an artifact known to every worker, or to those with these ids, and returns its id; without
-        estimates it cannot run yet.
-
-        ServerError with the worker's words if one of them cannot run it.
-        """
-        manifest = await asyncio.to_thread(Manifest.read, artifact)
-        model_id = next(self._model_ids)
-        try:
-            errors = await self._fleet.register(model_id, artifact, workers)
-            if errors:
-                raise ServerError(Code.INVALID_ARG, f"a worker cannot run '{name}': {errors[0]}")
-        except BaseException:
-            self._fleet.unregister(model_id)
-            raise
-        self._manifests[model_id] = manifest
-        self._restrictions[model_id] = workers
-        self.schedule_model(model_id, {})
-        return model_id
-
-    def schedule_model(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
-        """From now on the model may be asked for; a second call replaces its estimates."""
-        manifest = self._manifests[model_id]
-        segments = tuple(segment.pages for segment in manifest.segments)
-        workers = self._restrictions[model_id]
-        self._handle(ModelAdded(ModelSpec(model_id, manifest.name, segments, estimates, workers)))
-
-    async def calibrate(
-        self, model_id: int, device_kind: str, rough: Estimate, loads: int, runs: Mapping[int, int]
-    ) -> Calibrated:
-        """Measured durations; ServerError if they cannot be had."""
-        future: asyncio.Future[Calibrated] = asyncio.get_running_loop().create_future()
-        self._calibrations[model_id, device_kind] = future
-        self._handle(CalibrationAsked(model_id, device_kind, rough, loads, runs))
-        measured = await future
-        if measured.error:
-            raise ServerError(Code.INTERNAL, f"profiling failed: {measured.error}")
-        return measured
-
-    async def retire_model(self, model_id: int) -> None:
-        """Waits for the model's requests to end, then frees what it holds."""
-        if self._stopped:
-            return
-        gone = self._gone[model_id] = asyncio.get_running_loop().create_future()
-        # What arrived before is still served.
-        self._deliver()
-        self._handle(ModelRetired(model_id))
-        await gone
-
     def _turn_ended(self) -> None:
         """Tells the controller of what has arrived, unless the workers have enough to do that is shorter than
         sending more: then a result, which comes soon, brings the moment, and what arrives until then can run
@@ -267,25 +204,12 @@ class Engine:
         for command in self._controller.handle(event, self._clock()):
             do[type(command)](command)
 
-    def _calibrated(self, command: Calibrated) -> None:
-        calibration = self._calibrations.pop((command.model_id, command.device_kind))
-        if not calibration.done():
-            calibration.set_result(command)
-
-    def _forget(self, command: ModelGone) -> None:
-        model_id = command.model_id
-        self._fleet.unregister(model_id)
-        del self._manifests[model_id], self._restrictions[model_id]
-        gone = self._gone.pop(model_id)
-        if not gone.done():
-            gone.set_result(None)
-
     def _send(self, command: SendAction) -> None:
         action = command.action
         waiting = self._waiting
         calls = [waiting[request_id].call for request_id in action.request_ids]
         worker = self._fleet[action.worker_id]
-        self._flights.depart(action, worker, calls, self._manifests[action.model_id])
+        self._flights.depart(action, worker, calls, self.models.manifests[action.model_id])
 
     def _end_stuck(self, command: WorkerStuck) -> None:
         """Kills a worker whose action is overdue by far, if it stays so; the fleet starts another.
@@ -295,7 +219,7 @@ class Engine:
         """
         worker_id = command.worker_id
         actions = self._flights.at(worker_id)
-        calibrating = any(self._calibrating(action.model_id) for action in actions)
+        calibrating = any(self.models.calibrating(action.model_id) for action in actions)
         if calibrating:
             log.warning("worker %d takes long over a calibration", worker_id)
         limit_s = CALIBRATION_LIMIT_S if calibrating else STUCK_LIMIT_S
@@ -310,24 +234,20 @@ class Engine:
 
     def _result_arrived(self, worker: WorkerProcess, result: ActionResult, received_ns: int) -> None:
         waiting = self._waiting
-        action = self._flights.land(result, received_ns, waiting, self._manifests)
-        calibrating = self._calibrating(action.model_id)
+        action = self._flights.land(result, received_ns, waiting, self.models.manifests)
+        calibrating = self.models.calibrating(action.model_id)
         # It may be the last that is heard of the model.
-        name = self._manifests[action.model_id].name
+        name = self.models.manifests[action.model_id].name
         self._handle(ResultArrived(result))
         self._journal.action(action, result, name, self._controller.pages_used, calibrating)
         if self._held is not None:
             self._at_turn_end(self._turn_ended)
 
-    def _calibrating(self, model_id: int) -> bool:
-        calibrations = self._calibrations
-        return bool(calibrations) and any(model == model_id for model, _ in calibrations)
-
     def _answer(self, command: AnswerRequest) -> None:
         waiting = self._waiting.pop(command.request_id)
         answer = waiting.answer
         measured = None if isinstance(answer, ServerError) else answer
-        self._journal.request(waiting.call, command, measured, self._manifests)
+        self._journal.request(waiting.call, command, measured, self.models.manifests)
         if command.outcome is not Outcome.OK:
             self._tell(waiting, _failure(command))
             return
@@ -357,11 +277,6 @@ class Engine:
     def _worker_lost(self, worker_id: int) -> None:
         self._flights.lose(worker_id)
         self._handle(WorkerLost(worker_id))
-
-
-def _fail(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(ServerError(Code.UNAVAILABLE, STOPPING))
 
 
 def _not_started(callback: Callable[[], None]) -> None:

@@ -42,9 +42,9 @@ async def running(
 async def serve(engine: Engine, artifact: Path, workers: frozenset[int] | None = None) -> int:
     profile = Profile.read(artifact, KIND)
     assert profile is not None
-    model_id = await engine.register_model(artifact.name, artifact, workers)
+    model_id = await engine.models.register(artifact.name, artifact, workers)
     infer_ns = {size: times.p99_ns for size, times in profile.infer.items()}
-    engine.schedule_model(model_id, {KIND: Estimate(profile.load.p99_ns, infer_ns)})
+    engine.models.schedule(model_id, {KIND: Estimate(profile.load.p99_ns, infer_ns)})
     return model_id
 
 
@@ -143,9 +143,9 @@ def test_a_killed_worker_comes_back_and_nothing_hangs(tmp_path: Path) -> None:
 def test_calibration_measures_every_batch_size(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
-            model_id = await engine.register_model("m", write_artifact(tmp_path / "m", infer_ns=300_000))
+            model_id = await engine.models.register("m", write_artifact(tmp_path / "m", infer_ns=300_000))
             rough = Estimate(1_000_000, {1: 1_000_000, 2: 1_000_000})
-            measured = await engine.calibrate(model_id, KIND, rough, 2, {1: 3, 2: 4})
+            measured = await engine.models.calibrate(model_id, KIND, rough, 2, {1: 3, 2: 4})
             assert len(measured.load_ns) == 2
             assert {size: len(times) for size, times in measured.infer_ns.items()} == {1: 3, 2: 4}
             assert min(measured.infer_ns[2]) >= 600_000
@@ -159,7 +159,7 @@ def test_a_retired_model_answers_what_it_has_and_is_gone(tmp_path: Path) -> None
             model_id = await serve(engine, write_artifact(tmp_path / "m", infer_ns=5_000_000))
             calls = [asyncio.ensure_future(infer(engine, call(model_id))) for _ in range(3)]
             await asyncio.sleep(0)
-            await engine.retire_model(model_id)
+            await engine.models.retire(model_id)
             assert all(task.done() and task.exception() is None for task in calls)
             assert engine._controller.pages_used(0) == 0
 
@@ -170,7 +170,7 @@ def test_a_worker_that_cannot_run_a_model_says_why(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(pages=2) as engine:
             with pytest.raises(ServerError, match="a worker cannot run 'm'"):
-                await engine.register_model("m", write_artifact(tmp_path / "m", pages=3))
+                await engine.models.register("m", write_artifact(tmp_path / "m", pages=3))
 
     run(body)
 
@@ -195,12 +195,14 @@ def test_a_cancelled_call_gives_its_place_up(tmp_path: Path) -> None:
 def test_a_load_that_is_given_up_in_its_calibration_leaves_nothing_behind(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
-            model_id = await engine.register_model("m", write_artifact(tmp_path / "m", infer_ns=1_000_000))
+            model_id = await engine.models.register("m", write_artifact(tmp_path / "m", infer_ns=1_000_000))
             rough = Estimate(1_000_000, {1: 1_000_000, 2: 1_000_000})
-            calibration = asyncio.ensure_future(engine.calibrate(model_id, KIND, rough, 1, {1: 100_000}))
+            calibration = asyncio.ensure_future(
+                engine.models.calibrate(model_id, KIND, rough, 1, {1: 100_000})
+            )
             await asyncio.sleep(0)
             calibration.cancel()
-            await engine.retire_model(model_id)
+            await engine.models.retire(model_id)
             assert engine._controller.pages_used(0) == 0
             assert not engine._controller.snapshot().models
 
@@ -319,7 +321,7 @@ def test_a_full_disk_costs_the_logs_alone(tmp_path: Path) -> None:
 def test_a_cancelled_registration_leaves_nothing_behind(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
-            task = asyncio.ensure_future(engine.register_model("m", write_artifact(tmp_path / "m")))
+            task = asyncio.ensure_future(engine.models.register("m", write_artifact(tmp_path / "m")))
             while not engine._fleet._artifacts:
                 await asyncio.sleep(0)
             task.cancel()

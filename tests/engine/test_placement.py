@@ -31,8 +31,8 @@ def test_a_model_runs_on_the_workers_it_is_given_alone(tmp_path: Path) -> None:
             models = {}
             for worker in (2, 0):
                 artifact = write_artifact(tmp_path / f"m{worker}")
-                model_id = await engine.register_model(artifact.name, artifact, frozenset({worker}))
-                engine.schedule_model(model_id, {KIND: ESTIMATE})
+                model_id = await engine.models.register(artifact.name, artifact, frozenset({worker}))
+                engine.models.schedule(model_id, {KIND: ESTIMATE})
                 models[model_id] = worker
             for model_id in [*models] * 10:
                 await infer(engine, call(model_id))
