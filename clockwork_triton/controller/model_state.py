@@ -40,12 +40,15 @@ class ModelState:
     in time. `warmth`: see the policy. `active_ns`: when a request of it last arrived; `missed_ns`: when one
     was last refused only because the model was not loaded. `probe_ns`: when the next refusal is a reason to
     doubt its estimates, None if none was refused yet; `probe_gap_ns`: how long none is after that. `gap_ns`:
-    the time between its requests with a deadline, of which the last arrived at `arrived_ns`."""
+    the time between its requests with a deadline, of which the last arrived at `arrived_ns`. `crashes`: how
+    often in a row it may have ended its worker; until `barred_ns` it is not run for that."""
 
     __slots__ = (
         "able_mask",
         "active_ns",
         "arrived_ns",
+        "barred_ns",
+        "crashes",
         "departed",
         "expiry_ns",
         "fastest_load_ns",
@@ -92,6 +95,8 @@ class ModelState:
         self.in_flight = 0
         self.retired = False
         self.load_errors = 0
+        self.crashes = 0
+        self.barred_ns = 0
         self.departed = 0
         self.key = NEVER
         self.pooled_key = NEVER

@@ -16,6 +16,7 @@ MAX_ATTEMPTS = 1
 # A model held by more workers than this is taken to find a free one.
 LOOK = 4
 
+BARRED = "the model has ended its worker again and again, so it is not run for now"
 TOO_LARGE = "the model is larger than any device's memory"
 
 
@@ -34,6 +35,9 @@ class Requests:
         model = state.models.get(request.model_id)
         if model is None:
             self._fail(request, "unknown model")
+            return None
+        if model.barred_ns > now_ns:
+            self._fail(request, BARRED)
             return None
         size = model.size_for(request.rows)
         if size is None:

@@ -12,13 +12,17 @@ from clockwork_triton.controller.pace import FORGET_NS
 from clockwork_triton.controller.pending import Stage
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Residency
-from clockwork_triton.controller.requests import Requests
+from clockwork_triton.controller.requests import BARRED, Requests
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.supervision import Supervisor
 from clockwork_triton.controller.worker_state import Flight, WorkerState
 
 # After so many LOADs of a model have failed one after the other, its waiting requests fail.
 MAX_LOAD_ERRORS = 2
+# A model that has ended its worker so often, without an INFER that succeeded, is not run for so long: each time
+# costs all other models seconds.
+MAX_CRASHES = 3
+BARRED_NS = 60_000_000_000
 
 
 class Results:
@@ -67,6 +71,7 @@ class Results:
 
     def lost(self, worker: WorkerState, now_ns: int) -> None:
         """The worker is gone, with all it held."""
+        suspect = self._suspect(worker)
         flights = list(worker.flights.values())
         worker.flights.clear()
         affected = {model.model_id: model for model in self._supervisor.detach(worker, now_ns)}
@@ -81,8 +86,19 @@ class Results:
                     )
                     if model is not None:
                         affected[model.model_id] = model
+        if suspect is not None:
+            suspect.crashes += 1
+            if suspect.crashes >= MAX_CRASHES:
+                suspect.barred_ns = now_ns + BARRED_NS
+                self._requests.fail_all(suspect, now_ns, BARRED)
         for _, model in sorted(affected.items()):
             self._dispatcher.queued(model, now_ns)
+
+    @staticmethod
+    def _suspect(worker: WorkerState) -> ModelState | None:
+        """Whose action was running."""
+        head = worker.exec.head()
+        return None if head is None else worker.flights[head[0]].replica.model
 
     def _infer(
         self, worker: WorkerState, flight: Flight, result: ActionResult, now_ns: int
@@ -94,6 +110,7 @@ class Results:
         replica.model.in_flight -= len(flight.requests)
         status = result.status
         if status is Status.OK:
+            replica.model.crashes = 0
             self._state.returns.add(max(0, now_ns - result.end_ns), now_ns)
             if flight.calibration is None:
                 worker.starts.add(max(0, result.begin_ns - flight.start_ns), now_ns)

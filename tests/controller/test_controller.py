@@ -326,3 +326,27 @@ def test_a_load_may_start_as_late_as_it_is_of_use() -> None:
     world.run(200 * MS)
     world.ask(1, None)
     assert world.sent(ActionKind.LOAD)[-1].latest_ns == FAR, "nobody waits with a deadline"
+
+
+def test_a_model_that_ends_its_worker_again_and_again_is_left_alone() -> None:
+    world = small_world()
+    warm(world, 1)
+    lost = []
+    for _ in range(2):
+        lost.append(world.ask(0, None))
+        world.run(10 * MS)
+        world.lose(0)
+        world.join()
+        world.run(10 * MS)
+        world.lose(0)
+        world.join()
+    assert world.outcome(lost[0]) is Outcome.WORKER_LOST
+    assert world.outcome(lost[1]) is Outcome.FAILED
+    barred, other = world.ask(0, None), world.ask(1, None)
+    world.run(50 * MS)
+    assert world.outcome(barred) is Outcome.FAILED
+    assert world.outcome(other) is Outcome.OK
+    world.run(60 * SECOND)
+    tried = world.ask(0, None)
+    world.run(50 * MS)
+    assert world.outcome(tried) is Outcome.OK
