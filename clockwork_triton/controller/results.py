@@ -19,8 +19,8 @@ from clockwork_triton.controller.worker_state import Flight, WorkerState
 
 # After so many LOADs of a model have failed one after the other, its waiting requests fail.
 MAX_LOAD_ERRORS = 2
-# A model that has ended its worker so often, without an INFER that succeeded, is not run for so long: each time
-# costs all other models seconds.
+# A model that has ended its worker so often, without an INFER that succeeded, is not run for so long: each
+# time costs all other models seconds.
 MAX_CRASHES = 3
 BARRED_NS = 60_000_000_000
 
