@@ -5,10 +5,6 @@ from __future__ import annotations
 WINDOW = 10
 # A longest duration that exceeds the second longest by more than this factor is taken for an accident.
 OUTLIER = 1.5
-# The usual duration moves by one part in so many, as a power of two, towards each that is measured: on a
-# device that is as usual, and on one that is slower for now.
-USUAL_SHIFT = 4
-SLOW_SHIFT = 8
 
 
 class DurationEstimate:
@@ -17,32 +13,28 @@ class DurationEstimate:
     `expected_ns` is what a timeline adds up (the median of the window), `bound_ns` what a deadline is held
     against (the 99th percentile of the window, which with ten samples is the longest; but a single outlier
     does not count, or one accident would refuse the requests of the next ten actions). Until the window is
-    full, the profile stands in for the samples missing. `usual_ns` follows more slowly than the window.
+    full, the profile stands in for the samples missing.
     """
 
-    __slots__ = ("_profile_ns", "_window", "bound_ns", "expected_ns", "usual_ns")
+    __slots__ = ("_profile_ns", "_window", "bound_ns", "expected_ns")
 
     def __init__(self, profile_ns: int) -> None:
         self._profile_ns = profile_ns
         self._window: list[int] = []
         self.expected_ns = profile_ns
         self.bound_ns = profile_ns
-        self.usual_ns = profile_ns
 
-    def add(self, measured_ns: int, *, slowed: bool = False) -> None:
-        """`slowed`: the device is slower than usual."""
+    def add(self, measured_ns: int) -> None:
         window = self._window
         if len(window) == WINDOW:
             del window[0]
         window.append(measured_ns)
-        self.usual_ns += (measured_ns - self.usual_ns) >> (SLOW_SHIFT if slowed else USUAL_SHIFT)
         self._conclude()
 
     def scale(self, factor: float) -> None:
         """From now on the device takes `factor` times the time for everything."""
         self._profile_ns = max(1, round(self._profile_ns * factor))
         self._window = [max(1, round(ns * factor)) for ns in self._window]
-        self.usual_ns = max(1, round(self.usual_ns * factor))
         self._conclude()
 
     def _conclude(self) -> None:

@@ -81,8 +81,6 @@ class Replica:
         self.infer = [DurationEstimate(estimate.infer_ns[size]) for size in sizes]
         self.bound_ns = [estimate.infer_ns[size] for size in sizes]
         self.expected_ns = list(self.bound_ns)
-        if self.worker.pace.stretch > 1.0:
-            self.bound_ns = [round(ns * self.worker.pace.stretch) for ns in self.bound_ns]
         self.ran_ns = [-FAR] * len(sizes)
         self.slow = [False] * len(sizes)
         if self.model.sizes == sizes:
@@ -91,13 +89,8 @@ class Replica:
     def ran(self, size: int, measured_ns: int, now_ns: int) -> None:
         """Learns from an INFER of this batch size (an index)."""
         self.ran_ns[size] = now_ns
-        duration = self.infer[size]
-        pace = self.worker.pace
-        changed = pace.add(measured_ns, duration.usual_ns, now_ns)
-        duration.add(measured_ns, slowed=pace.stretch > 1.0)
+        self.infer[size].add(measured_ns)
         self._learnt(size)
-        if changed:
-            self.worker.paced()
 
     def scale(self, factor: float) -> None:
         """From now on the worker's device takes `factor` times the time for everything but copies."""
@@ -105,24 +98,13 @@ class Replica:
             duration.scale(factor)
             self._learnt(size)
 
-    def stretch(self) -> None:
-        """Its worker's pace has changed."""
-        for size in range(len(self.infer)):
-            self._bound(size)
-
     def _learnt(self, size: int) -> None:
         duration = self.infer[size]
         if duration.expected_ns != self.expected_ns[size]:
             self.expected_ns[size] = duration.expected_ns
             self._find_slow()
         self.model.learn(size, duration.expected_ns)
-        self._bound(size)
-
-    def _bound(self, size: int) -> None:
-        duration, stretch = self.infer[size], self.worker.pace.stretch
         before_ns, after_ns = self.bound_ns[size], duration.bound_ns
-        if stretch > 1.0:
-            after_ns = max(after_ns, round(duration.usual_ns * stretch))
         if after_ns != before_ns:
             self.bound_ns[size] = after_ns
             self.model.bound_changed(size, before_ns, after_ns)

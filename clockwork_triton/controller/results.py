@@ -8,7 +8,6 @@ from clockwork_triton.controller.actions import ActionKind, ActionResult, Outcom
 from clockwork_triton.controller.dispatcher import Dispatcher
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
-from clockwork_triton.controller.pace import FORGET_NS
 from clockwork_triton.controller.pending import Stage
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Residency
@@ -117,8 +116,6 @@ class Results:
             sizes = replica.model.sizes
             if flight.size < len(sizes) and sizes[flight.size] == flight.action.batch_size:
                 replica.ran(flight.size, max(1, result.end_ns - result.begin_ns), now_ns)
-                if worker.pace.stretch > 1.0:
-                    self._state.timers.at(now_ns + FORGET_NS, self._forget_pace, worker)
             self._policy.ended(flight, now_ns)
             for pending in flight.requests:
                 if pending.stage is Stage.DISPATCHED:
@@ -145,10 +142,6 @@ class Results:
             if model is not None:
                 again.add(model.model_id)
         return sorted(again)
-
-    def _forget_pace(self, worker: WorkerState, _time_ns: int, now_ns: int) -> None:
-        if worker.pace.forget(now_ns):
-            worker.paced()
 
     def _not_there(self, flight: Flight, now_ns: int) -> None:
         """The worker does not hold what it was thought to hold."""

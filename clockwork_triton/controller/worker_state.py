@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from clockwork_triton.controller.actions import Action
 from clockwork_triton.controller.delays import Delays
 from clockwork_triton.controller.keys import FAR
-from clockwork_triton.controller.pace import Pace
 from clockwork_triton.controller.page_arena import PageArena
 from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.ready_pool import ReadyPool
@@ -54,8 +53,7 @@ class WorkerState:
     it; `opening_ns`: the moment of the timer that notes it. `wake_ns`: the moment of the timer that gives it
     more work. `starts`: how much later than planned its INFERs start. `aged_ns`, `calibrate_ns`: from when on
     an aged request, or a calibration, may take a turn from others. `clock_mhz`: its device's clock as last
-    told, 0 if it tells none. `pace`: whether it is slower than usual. `victims`: its resident models in the
-    policy's order of unloading."""
+    told, 0 if it tells none. `victims`: its resident models in the policy's order of unloading."""
 
     __slots__ = (
         "aged_ns",
@@ -70,7 +68,6 @@ class WorkerState:
         "link",
         "opening_ns",
         "opens_ns",
-        "pace",
         "pool",
         "queued_ns",
         "replicas",
@@ -108,7 +105,6 @@ class WorkerState:
         self.aged_ns = 0
         self.calibrate_ns = 0
         self.clock_mhz = 0
-        self.pace = Pace()
 
     def clock(self, mhz: int) -> None:
         """Takes note of the device's clock, on which running times depend; 0 where it does not tell."""
@@ -118,8 +114,3 @@ class WorkerState:
             for replica in self.replicas.values():
                 replica.scale(self.clock_mhz / mhz)
         self.clock_mhz = mhz
-
-    def paced(self) -> None:
-        """Its pace has changed."""
-        for replica in self.replicas.values():
-            replica.stretch()
