@@ -41,9 +41,9 @@ class Loader:
         replica.owed_until = model.departed + len(model.queue)
         replica.used_ns = now_ns
         latest_ns = FAR
-        if model.queue.entries:
+        if model.queue:
             # It may start as late as it is still of use to the most patient request.
-            last = model.queue.entries[-1][3]
+            last = model.queue.most_patient()
             if not last.patient:
                 useful_ns = last.due_ns - replica.load.bound_ns - replica.bound_ns[last.size]
                 latest_ns = max(start_ns + options.window_ns, useful_ns)

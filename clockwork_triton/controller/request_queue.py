@@ -76,6 +76,16 @@ class RequestQueue:
             return self.entries[index][3]
         return None
 
+    def most_patient(self) -> Pending:
+        """The request that is due last, of whatever level; there must be one."""
+        entries = self.entries
+        latest = last = entries[-1]
+        while last[0] != entries[0][0]:
+            last = entries[bisect_left(entries, (last[0],)) - 1]
+            if last[1] > latest[1]:
+                latest = last
+        return latest[3]
+
     def fronts(self) -> list[Pending]:
         """The most urgent request of each priority level."""
         entries = self.entries

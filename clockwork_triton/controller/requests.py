@@ -36,9 +36,6 @@ class Requests:
         if model is None:
             self._fail(request, "unknown model")
             return None
-        if model.barred_ns > now_ns:
-            self._fail(request, BARRED)
-            return None
         size = model.size_for(request.rows)
         if size is None:
             self._fail(request, "no batch size holds the request")
@@ -62,6 +59,9 @@ class Requests:
         )
         assert request.request_id not in state.pending
         state.pending[request.request_id] = pending
+        if model.barred_ns > now_ns:
+            state.answer(pending, Outcome.WORKER_LOST, now_ns, message=BARRED)
+            return None
         if not model.mask and not model.loading and self._too_large(model):
             state.answer(pending, Outcome.FAILED, now_ns, message=TOO_LARGE)
             return None
@@ -103,6 +103,9 @@ class Requests:
         self, pending: Pending, now_ns: int, otherwise: Outcome = Outcome.REFUSED, message: str = ""
     ) -> ModelState | None:
         """Queues a dispatched request again if it has slack left; returns its model if so."""
+        if pending.model.barred_ns > now_ns:
+            self._state.answer(pending, Outcome.WORKER_LOST, now_ns, message=BARRED)
+            return None
         hopeless_ns = self._policy.hopeless_ns(pending)
         if self._hopeless(pending.model, hopeless_ns, now_ns):
             self._state.answer(pending, otherwise, now_ns, message=message)
@@ -110,13 +113,21 @@ class Requests:
         self._enqueue(pending, hopeless_ns, now_ns)
         return pending.model
 
-    def fail_all(self, model: ModelState, now_ns: int, message: str) -> None:
-        """Answers every waiting request of the model with FAILED."""
+    def bar(self, model: ModelState, now_ns: int, until_ns: int) -> None:
+        """Until then the model is not run."""
+        model.barred_ns = until_ns
+        model.missed_ns = -FAR
+        self.fail_all(model, now_ns, BARRED, Outcome.WORKER_LOST)
+
+    def fail_all(
+        self, model: ModelState, now_ns: int, message: str, outcome: Outcome = Outcome.FAILED
+    ) -> None:
+        """Answers every waiting request of the model."""
         requests = model.queue.take_slice(0, len(model.queue))
         model.departed += len(requests)
         self._policy.left(model, requests)
         for pending in requests:
-            self._state.answer(pending, Outcome.FAILED, now_ns, message=message)
+            self._state.answer(pending, outcome, now_ns, message=message)
 
     def servable(self, model: ModelState, now_ns: int) -> bool:
         """False, after answering them, if the waiting requests of a model can never be served."""
@@ -222,12 +233,8 @@ class Requests:
 
     def _capable(self, model: ModelState) -> bool:
         """Whether any worker could run the model."""
-        return any(
-            not worker.stuck
-            and model.spec.estimate_on(worker.spec) is not None
-            and worker.spec.pages >= model.spec.pages
-            for worker in self._state.workers.values()
-        )
+        able = self._state.able(model)
+        return any(worker.bit & able and not worker.stuck for worker in self._state.workers.values())
 
     def _too_large(self, model: ModelState) -> bool:
         """There are workers of the right kind, and the model fits none of them."""

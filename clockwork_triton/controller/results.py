@@ -11,7 +11,7 @@ from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Stage
 from clockwork_triton.controller.policy.base import Policy
 from clockwork_triton.controller.replica import Residency
-from clockwork_triton.controller.requests import BARRED, Requests
+from clockwork_triton.controller.requests import Requests
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.supervision import Supervisor
 from clockwork_triton.controller.worker_state import Flight, WorkerState
@@ -88,16 +88,15 @@ class Results:
         if suspect is not None:
             suspect.crashes += 1
             if suspect.crashes >= MAX_CRASHES:
-                suspect.barred_ns = now_ns + BARRED_NS
-                self._requests.fail_all(suspect, now_ns, BARRED)
+                self._requests.bar(suspect, now_ns, now_ns + BARRED_NS)
         for _, model in sorted(affected.items()):
             self._dispatcher.queued(model, now_ns)
 
-    @staticmethod
-    def _suspect(worker: WorkerState) -> ModelState | None:
-        """Whose action was running."""
-        head = worker.exec.head()
-        return None if head is None else worker.flights[head[0]].replica.model
+    def _suspect(self, worker: WorkerState) -> ModelState | None:
+        """Whose action was running; None where that may be one of two."""
+        heads = [timeline.head() for timeline in (worker.exec, worker.link)]
+        running = {worker.flights[head[0]].replica.model.model_id for head in heads if head is not None}
+        return self._state.models.get(running.pop()) if len(running) == 1 else None
 
     def _infer(
         self, worker: WorkerState, flight: Flight, result: ActionResult, now_ns: int

@@ -26,6 +26,9 @@ async def outcome_of(begin: Callable[[Callable[[T | ServerError], None]], Cancel
     except asyncio.CancelledError:
         execution.cancel()
         raise
+    finally:
+        # An error holds this frame, which would hold the error, and all of the request with it.
+        del outcome, execution
 
 
 def _settle(future: asyncio.Future[T], outcome: T | ServerError) -> None:

@@ -81,6 +81,8 @@ def encode(value: Any) -> Any:
         return value.name
     if isinstance(value, Mapping):
         return [[key, encode(each)] for key, each in value.items()]
+    if isinstance(value, frozenset):
+        return sorted(value)
     return [encode(each) for each in value] if isinstance(value, tuple) else value
 
 
@@ -102,7 +104,8 @@ def _field(value: Any) -> Any:
         return Estimate(values[0], dict(values[1]))
     if name == "ModelSpec":
         estimates = {kind: _field(estimate) for kind, estimate in values[3]}
-        return specs.ModelSpec(*values[:2], tuple(values[2]), estimates)
+        workers = None if values[4] is None else frozenset(values[4])
+        return specs.ModelSpec(*values[:2], tuple(values[2]), estimates, workers)
     return getattr(actions if name == "Request" else specs, name)(*values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clockwork_triton.controller.actions import ActionKind, Outcome, Status
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.options import Options
+from clockwork_triton.controller.pending import Pending
 from clockwork_triton.controller.specs import Estimate
 from tests.controller.world import MS, RESNET50, World
 
@@ -341,12 +342,41 @@ def test_a_model_that_ends_its_worker_again_and_again_is_left_alone() -> None:
         world.lose(0)
         world.join()
     assert world.outcome(lost[0]) is Outcome.WORKER_LOST
-    assert world.outcome(lost[1]) is Outcome.FAILED
+    assert world.outcome(lost[1]) is Outcome.WORKER_LOST
     barred, other = world.ask(0, None), world.ask(1, None)
     world.run(50 * MS)
-    assert world.outcome(barred) is Outcome.FAILED
+    assert world.outcome(barred) is Outcome.WORKER_LOST
+    assert world.answers[barred][1] == world.requests[barred].arrival_ns
     assert world.outcome(other) is Outcome.OK
     world.run(60 * SECOND)
     tried = world.ask(0, None)
     world.run(50 * MS)
     assert world.outcome(tried) is Outcome.OK
+
+
+def test_a_model_whose_load_ends_its_worker_is_left_alone_too() -> None:
+    world = small_world()
+    warm(world, 1)
+    for _ in range(3):
+        world.ask(0, None)
+        world.run(4 * MS)
+        world.lose(0)
+        world.join()
+    barred, other = world.ask(0, None), world.ask(1, None)
+    world.run(50 * MS)
+    assert world.outcome(barred) is Outcome.WORKER_LOST
+    assert world.outcome(other) is Outcome.OK
+
+
+def test_a_load_waits_for_the_most_patient_of_any_level() -> None:
+    world = small_world()
+    urgent = world.ask(0, 60 * MS)
+    patient = world.ask(0, 500 * MS, priority=1)
+    world.run(50 * MS)
+    assert world.outcome(urgent) is Outcome.OK
+    assert world.outcome(patient) is Outcome.OK
+    model = world.controller._state.models[0]
+    for place, (slo_ms, priority) in enumerate(((60, 0), (500, 1), (40, 0), (400, 1))):
+        due_ns, rank = slo_ms * MS, 0 if priority else 1
+        model.queue.add(Pending(place, model, 1, 0, 0, due_ns, due_ns, rank, place))
+    assert model.queue.most_patient().due_ns == 500 * MS

@@ -68,8 +68,7 @@ async def ask_each(folder: Path, devices: int) -> None:
                 assert answer.executed_rows >= 1
 
         await asyncio.gather(*(client(model) for model in models * CLIENTS_A_MODEL))
-        assert all(gauge.infers >= ROUNDS for gauge in engine.gauges())
-        assert len(engine.gauges()) == devices
+        assert [gauge.infers >= ROUNDS for gauge in engine.gauges()] == [True] * devices
         with pytest.raises(ServerError, match=TIMEOUT_EXPIRED):
             await infer(engine, call(models[0], INFER_NS // 2))
     finally:

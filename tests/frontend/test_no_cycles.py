@@ -8,6 +8,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from clockwork_triton.errors import TIMEOUT_EXPIRED, Code, ServerError
 from clockwork_triton.frontend.execution import Execution
@@ -25,7 +26,7 @@ def uncollected() -> Iterator[None]:
 
 
 def living() -> int:
-    return sum(isinstance(each, Execution | UnaryCall) for each in gc.get_objects())
+    return sum(type(each) in (Execution, UnaryCall) for each in gc.get_objects())
 
 
 @pytest.mark.usefixtures("uncollected")
@@ -54,6 +55,20 @@ def test_nothing_of_a_request_in_parts_is_left() -> None:
             before = living()
             await server.client.infer("simple", simple_inputs(8))
             assert len(server.engine.calls) > 1
+            assert living() == before
+
+    run(test())
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_nothing_of_a_refused_request_is_left_for_those_who_wait() -> None:
+    async def test() -> None:
+        async with serving() as server:
+            before = living()
+            server.engine.error = ServerError(Code.UNAVAILABLE, TIMEOUT_EXPIRED)
+            with pytest.raises(InferenceServerException, match=TIMEOUT_EXPIRED):
+                await server.client.infer("simple", simple_inputs())
+            assert len(server.engine.calls) == 1
             assert living() == before
 
     run(test())

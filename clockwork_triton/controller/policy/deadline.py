@@ -243,7 +243,7 @@ class DeadlinePolicy(Policy):
                 return True
             model.missed_ns = -FAR
             return False
-        last = model.queue.entries[-1][3]
+        last = model.queue.most_patient()
         return last.due_ns >= start_ns + replica.load.bound_ns + replica.bound_ns[last.size]
 
     def _loadable(self, model: ModelState, worker: WorkerState) -> Replica | None:
@@ -251,7 +251,7 @@ class DeadlinePolicy(Policy):
         replica = self.state.replica(model, worker)
         if replica is None or replica.residency is not Residency.ABSENT:
             return None
-        return replica if model.spec.pages <= worker.spec.pages else None
+        return replica if worker.bit & self.state.able(model) else None
 
     def load_first(self, worker: WorkerState, model: ModelState) -> bool:
         tops = worker.pool.tops()

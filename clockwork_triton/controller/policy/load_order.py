@@ -46,9 +46,17 @@ class LoadOrders:
                 if entry is not None and (found is None or entry < found):
                     found = entry
         if found is None:
-            self.any = any(order.heap for order in self._orders.values())
+            self._prune()
             return None
         return found[2]
+
+    def _prune(self) -> None:
+        """Those whose workers are away are looked after by nobody else."""
+        for workers, order in list(self._orders.items()):
+            order.clean()
+            if not order.heap:
+                del self._orders[workers]
+        self.any = bool(self._orders)
 
 
 class LoadOrder:
@@ -73,7 +81,7 @@ class LoadOrder:
 
     def best(self, suits: Callable[[ModelState], bool]) -> Entry | None:
         """The most wanted model that suits, of those about the top."""
-        self._clean()
+        self.clean()
         entered = self._entered
         for entry in sorted(self.heap[:LOOK]):
             score, serial, model = entry
@@ -81,7 +89,7 @@ class LoadOrder:
                 return entry
         return None
 
-    def _clean(self) -> None:
+    def clean(self) -> None:
         """Sees to it that the top is what it says."""
         heap, entered = self.heap, self._entered
         while heap:
