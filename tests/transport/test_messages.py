@@ -27,6 +27,7 @@ times = st.integers(0, 2**63 - 1)
         latest_ns=times,
         expected_ns=times,
         batch_size=u32,
+        request_ids=st.just(()),
         pages=st.lists(u32).map(tuple),
     ),
     u32,
@@ -48,12 +49,13 @@ def test_an_action_arrives_as_it_was_sent(action: Action, slot: int) -> None:
         begin_ns=times,
         end_ns=times,
         message=st.text(),
+        clock_mhz=u32,
     )
 )
 def test_a_result_arrives_as_it_was_sent(result: ActionResult) -> None:
     stages = Stages(result.begin_ns, result.end_ns)
     envelope = messages.result_envelope(
-        result.action_id, result.status, result.received_ns, stages, result.message
+        result.action_id, result.status, result.received_ns, stages, result.message, result.clock_mhz
     )
     message = messages.parse(envelope.SerializeToString()).result
     assert messages.action_result(message, 5) == result

@@ -84,9 +84,12 @@ def test_what_was_not_measured_holds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("late", "verdict"), [(1, "**fails**"), (0, "holds")])
 def test_goodput_and_late_answers(tmp_path: Path, late: int, verdict: str) -> None:
     text = write(tmp_path, "eight-poisson", overload_samples(late))
-    assert "At 0.5 times capacity goodput is at least every peer's: holds" in text
-    assert "At 3 times capacity goodput is at least 3 times Triton's: holds (150.0 and 40.0 a second" in text
-    assert f"Late answers are below 0.1 % of all sent: {verdict}" in text
+    assert f"{OURS}: at 0.5 times capacity goodput is at least every peer's: holds" in text
+    assert (
+        f"{OURS}: at 3 times capacity goodput is at least 3 times Triton's: holds (150.0 and 40.0 a second"
+        in text
+    )
+    assert f"{OURS}: late answers are below 0.1 % of all sent: {verdict}" in text
     assert "| Triton | 250 | 4,000 | 3 | 900 | 40 | 90.00% |" in text
 
 
