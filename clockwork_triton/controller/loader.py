@@ -45,8 +45,7 @@ class Loader:
             # It may start as late as it is still of use to the most patient request.
             last = model.queue.most_patient()
             if not last.patient:
-                useful_ns = last.due_ns - replica.load.bound_ns - replica.bound_ns[last.size]
-                latest_ns = max(start_ns + options.window_ns, useful_ns)
+                latest_ns = max(start_ns + options.window_ns, replica.useful_ns(last))
         expected_ns = replica.load.expected_ns
         flight = self._state.send(
             ActionKind.LOAD, replica, (now_ns, latest_ns), expected_ns, pages=place.pages

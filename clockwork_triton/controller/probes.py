@@ -66,9 +66,8 @@ class Probes:
         if model.resident:
             copies = list(model.resident.values())
             return copies[self._state.serial() % len(copies)]
+        able = self._state.able(model)
         for worker in self._state.workers.values():
-            if not worker.stuck and worker.spec.pages >= model.spec.pages:
-                replica = self._state.replica(model, worker)
-                if replica is not None:
-                    return replica
+            if worker.bit & able and not worker.stuck:
+                return self._state.replica(model, worker)
         return None

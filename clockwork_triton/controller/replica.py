@@ -12,6 +12,7 @@ from clockwork_triton.controller.page_arena import Place
 from clockwork_triton.controller.specs import Estimate
 
 if TYPE_CHECKING:
+    from clockwork_triton.controller.pending import Pending
     from clockwork_triton.controller.worker_state import WorkerState
 
 
@@ -108,6 +109,10 @@ class Replica:
         if after_ns != before_ns:
             self.bound_ns[size] = after_ns
             self.model.bound_changed(size, before_ns, after_ns)
+
+    def useful_ns(self, pending: Pending) -> int:
+        """The last moment at which a LOAD of it may start that is to be in time for the request."""
+        return pending.due_ns - self.load.bound_ns - self.bound_ns[pending.size]
 
     def rate(self, size: int) -> float:
         """Rows a nanosecond of a full batch of this size (an index)."""

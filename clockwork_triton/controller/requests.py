@@ -193,10 +193,10 @@ class Requests:
             free_ns = min([worker.exec.available(now_ns) for worker in model.holders])
         elif model.loading:
             free_ns = min([replica.worker.link.available(now_ns) for replica in model.loading.values()])
-        elif state.link_mask & state.able(model):
-            return now_ns
         else:
             able = state.able(model)
+            if state.link_mask & able:
+                return now_ns
             links = [worker.link for worker in state.workers.values() if worker.bit & able]
             free_ns = min([link.available(now_ns) for link in links], default=now_ns)
         return free_ns - state.options.lead_ns

@@ -243,8 +243,7 @@ class DeadlinePolicy(Policy):
                 return True
             model.missed_ns = -FAR
             return False
-        last = model.queue.most_patient()
-        return last.due_ns >= start_ns + replica.load.bound_ns + replica.bound_ns[last.size]
+        return replica.useful_ns(model.queue.most_patient()) >= start_ns
 
     def _loadable(self, model: ModelState, worker: WorkerState) -> Replica | None:
         """The model on the worker, if it is not there and could be."""
