@@ -174,8 +174,9 @@ def _keep(profile: Profile, artifact: Path) -> None:
 
 def _profile(measured: Calibrated) -> Profile:
     infer = {size: Distribution.of(times) for size, times in measured.infer_ns.items()}
-    return Profile(measured.device_kind, Distribution.of(measured.load_ns), infer)
+    return Profile(measured.device_kind, Distribution.of(measured.load_ns), infer, measured.clock_mhz)
 
 
 def _estimate(profile: Profile) -> Estimate:
-    return Estimate(profile.load.p99_ns, {size: times.p99_ns for size, times in profile.infer.items()})
+    infer_ns = {size: times.p99_ns for size, times in profile.infer.items()}
+    return Estimate(profile.load.p99_ns, infer_ns, profile.clock_mhz)

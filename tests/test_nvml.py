@@ -102,15 +102,36 @@ def test_without_the_package_or_a_driver_there_is_nothing(monkeypatch: pytest.Mo
     assert Nvml.open() is not None
 
 
+class Execution:
+    """What the tracker sees of the device: at each question, whether it is executing."""
+
+    def __init__(self, *answers: bool) -> None:
+        self._answers = list(answers)
+
+    def __call__(self) -> bool:
+        return self._answers.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "mhz"), [((True, True), 1410), ((False,), 0), ((True, False), 0)], ids=str
+)
+def test_the_clock_of_a_gpu_is_that_of_its_executions(answers: tuple[bool, ...], mhz: int) -> None:
+    tracker = ClockTracker(Nvml(library()), "0000:17:00.0", Execution(*answers))
+    tracker.look()
+    assert tracker.mhz == mhz
+
+
 def test_the_clock_of_a_gpu_is_followed() -> None:
     pynvml = library()
-    tracker = ClockTracker(Nvml(pynvml), "0000:17:00.0")
-    assert tracker.mhz == 1410
-    pynvml.nvmlDeviceGetClockInfo = lambda handle, clock: 1200
+    tracker = ClockTracker(Nvml(pynvml), "0000:17:00.0", lambda: True)
+    for seen, told in ((1410, 1410), (1200, 1200), (0, 1200)):
+        pynvml.nvmlDeviceGetClockInfo = lambda handle, clock, seen=seen: seen
+        tracker.look()
+        assert tracker.mhz == told
+
+
+@pytest.mark.parametrize(("nvml", "bus"), [(None, "0000:17:00.0"), (Nvml(library()), "0000:99:00.0")])
+def test_a_clock_that_nobody_tells_is_zero(nvml: Nvml | None, bus: str) -> None:
+    tracker = ClockTracker(nvml, bus, lambda: True)
     tracker.look()
-    assert tracker.mhz == 1200
-
-
-def test_a_clock_that_nobody_tells_is_zero() -> None:
-    assert ClockTracker(None, "0000:17:00.0").start()() == 0
-    assert ClockTracker(Nvml(library()), "0000:99:00.0").mhz == 0
+    assert tracker.mhz == 0

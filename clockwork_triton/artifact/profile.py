@@ -35,11 +35,13 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Profile:
-    """INFER time per batch size and LOAD time."""
+    """INFER time per batch size and LOAD time. `clock_mhz`: the device's clock at which it was measured, 0 if
+    it told none."""
 
     device_kind: str
     load: Distribution
     infer: Mapping[int, Distribution]
+    clock_mhz: int = 0
 
     @staticmethod
     def path(artifact: Path, device_kind: str) -> Path:
@@ -49,6 +51,7 @@ class Profile:
         """Puts the profile into the artifact, in one step, as any number of processes may. OSError."""
         document = {
             "device_kind": self.device_kind,
+            "clock_mhz": self.clock_mhz,
             "load": asdict(self.load),
             "infer": {str(size): asdict(times) for size, times in sorted(self.infer.items())},
         }
@@ -72,6 +75,7 @@ class Profile:
                 document["device_kind"],
                 Distribution(**document["load"]),
                 {int(size): Distribution(**times) for size, times in document["infer"].items()},
+                document.get("clock_mhz", 0),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

@@ -104,7 +104,8 @@ def _measure(artifact: Path, device: str, sizes: Sequence[int], runs: int) -> Pr
 
 
 def _table(name: str, profile: Profile) -> Table:
-    table = Table(title=f"{name} on {profile.device_kind}")
+    clock = f" at {profile.clock_mhz} MHz" if profile.clock_mhz else ""
+    table = Table(title=f"{name} on {profile.device_kind}{clock}")
     for heading in ("", "runs", "p50 ms", "p99 ms", "max ms", "p50 ms a row"):
         table.add_column(heading, justify="right" if heading else "left")
     for size, times in profile.infer.items():
@@ -121,6 +122,7 @@ def _document(name: str, profile: Profile) -> dict[str, object]:
     return {
         "model": name,
         "device": profile.device_kind,
+        "clock_mhz": profile.clock_mhz,
         "load_ms": profile.load.p50_ns / 1e6,
         "batch": {
             str(size): {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from statistics import median_low
 
 from clockwork_triton.controller.actions import ActionKind, ActionResult, Status
 from clockwork_triton.controller.commands import Calibrated
@@ -48,10 +49,13 @@ class Calibration:
         self.flight = None
         self.load_ns: list[int] = []
         self.infer_ns: dict[int, list[int]] = {size: [] for size in self.asked.runs}
+        self.clocks_mhz: list[int] = []
         self.confirmed: set[int] = set()
 
-    def ran(self, batch_size: int, duration_ns: int) -> None:
+    def ran(self, batch_size: int, duration_ns: int, clock_mhz: int) -> None:
         self.infer_ns[batch_size].append(duration_ns)
+        if clock_mhz:
+            self.clocks_mhz.append(clock_mhz)
         if self.probe and duration_ns >= CONFIRMED * self.asked.rough.infer_ns[batch_size]:
             self.confirmed.add(batch_size)
 
@@ -132,7 +136,7 @@ class Calibrator:
             if kind is ActionKind.LOAD:
                 job.load_ns.append(duration_ns)
             elif kind is ActionKind.INFER:
-                job.ran(flight.action.batch_size, duration_ns)
+                job.ran(flight.action.batch_size, duration_ns, result.clock_mhz)
             self._charge(flight.replica.worker, duration_ns, now_ns)
             replica = flight.replica
             done = len(job.load_ns) >= job.asked.loads and replica.residency is Residency.RESIDENT
@@ -163,6 +167,7 @@ class Calibrator:
                 tuple(job.load_ns),
                 {size: tuple(times) for size, times in job.infer_ns.items()},
                 error,
+                median_low(job.clocks_mhz) if job.clocks_mhz else 0,
             )
         )
 

@@ -28,13 +28,15 @@ class WakeAt(NamedTuple):
 
 
 class Calibrated(NamedTuple):
-    """The durations measured; `error` tells why there are none."""
+    """The durations measured; `error` tells why there are none. `clock_mhz`: the device's clock meanwhile, 0
+    if it tells none."""
 
     model_id: int
     device_kind: str
     load_ns: tuple[int, ...]
     infer_ns: Mapping[int, tuple[int, ...]]
     error: str = ""
+    clock_mhz: int = 0
 
 
 class ModelGone(NamedTuple):

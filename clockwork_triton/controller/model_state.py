@@ -156,8 +156,12 @@ class ModelState:
         known = self.gap_ns < FAR
         self.gap_ns = self.gap_ns + ((gap_ns - self.gap_ns) >> GAP_SHIFT) if known else gap_ns
 
-    def bound_changed(self, size: int, old_ns: int, new_ns: int) -> None:
-        """A worker that holds the model takes another time for this batch size than before."""
+    def bound_changed(self, replica: Replica, size: int, old_ns: int) -> None:
+        """A replica takes another time for this batch size than before; of no account if it is not there and
+        others are."""
+        new_ns = replica.bound_ns[size]
+        if self.resident and self.resident.get(replica.worker.worker_id) is not replica:
+            return
         if new_ns < self.fastest_ns[size]:
             self.fastest_ns[size] = new_ns
         elif old_ns == self.fastest_ns[size]:

@@ -29,12 +29,13 @@ class Residency(IntEnum):
 class Replica:
     """`epoch` counts LOADs and tells the results of one stay from another's. `owed_until`: the model's
     `departed` at which what it was loaded for has left the queue. `held`: under calibration, not to be
-    unloaded. `ready`: it can be used. `ran_ns`, by size: when it was last measured. `slow`,
-    by size: it does clearly fewer rows in the same time than a smaller size. `pooled_key`, `regret`: its
-    entries in the orders of the worker."""
+    unloaded. `clock_mhz`: the device's clock that its durations are for, 0 if not known. `ready`: it can be
+    used. `ran_ns`, by size: when it was last measured. `slow`, by size: it does clearly fewer rows in the
+    same time than a smaller size. `pooled_key`, `regret`: its entries in the orders of the worker."""
 
     __slots__ = (
         "bound_ns",
+        "clock_mhz",
         "epoch",
         "expected_ns",
         "held",
@@ -69,6 +70,7 @@ class Replica:
         self.serial = serial
         self.pooled_key = NEVER
         self.regret = 0.0
+        self.clock_mhz = 0
         self.load = DurationEstimate(0)
         self.infer: list[DurationEstimate] = []
         self.bound_ns: list[int] = []
@@ -86,6 +88,9 @@ class Replica:
         self.slow = [False] * len(sizes)
         if self.model.sizes == sizes:
             self._find_slow()
+        self.clock_mhz = estimate.clock_mhz
+        if self.worker.clock_mhz:
+            self.clocked(self.worker.clock_mhz)
 
     def ran(self, size: int, measured_ns: int, now_ns: int) -> None:
         """Learns from an INFER of this batch size (an index)."""
@@ -93,14 +98,20 @@ class Replica:
         self.infer[size].add(measured_ns)
         self._learnt(size)
 
-    def scale(self, factor: float) -> None:
-        """From now on the worker's device takes `factor` times the time for everything but copies."""
-        for size, duration in enumerate(self.infer):
+    def clocked(self, mhz: int) -> None:
+        """The worker's device runs at this clock now, on which the time of everything but copies depends."""
+        factor = self.clock_mhz / mhz
+        self.clock_mhz = mhz
+        for size, duration in enumerate(self.infer if factor not in (0, 1) else ()):
             duration.scale(factor)
             self._learnt(size)
 
     def _learnt(self, size: int) -> None:
         duration = self.infer[size]
+        if len(self.infer) != len(self.model.sizes):
+            # Under calibration, before the model itself has estimates.
+            self.expected_ns[size], self.bound_ns[size] = duration.expected_ns, duration.bound_ns
+            return
         if duration.expected_ns != self.expected_ns[size]:
             self.expected_ns[size] = duration.expected_ns
             self._find_slow()
@@ -108,7 +119,7 @@ class Replica:
         before_ns, after_ns = self.bound_ns[size], duration.bound_ns
         if after_ns != before_ns:
             self.bound_ns[size] = after_ns
-            self.model.bound_changed(size, before_ns, after_ns)
+            self.model.bound_changed(self, size, before_ns)
 
     def useful_ns(self, pending: Pending) -> int:
         """The last moment at which a LOAD of it may start that is to be in time for the request."""

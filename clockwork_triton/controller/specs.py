@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Predicted durations of a model on one kind of device, in nanoseconds."""
+    """Predicted durations of a model on one kind of device, in nanoseconds. `infer_ns`: by batch size, with
+    the device's clock at `clock_mhz`; 0 where that is not known."""
 
     load_ns: int
     infer_ns: Mapping[int, int]
-    """By batch size."""
+    clock_mhz: int = 0
 
 
 @dataclass(frozen=True, slots=True)

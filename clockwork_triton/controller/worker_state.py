@@ -110,7 +110,6 @@ class WorkerState:
         """Takes note of the device's clock, on which running times depend; 0 where it does not tell."""
         if not mhz or abs(mhz - self.clock_mhz) <= CLOCK_NOISE * self.clock_mhz:
             return
-        if self.clock_mhz:
-            for replica in self.replicas.values():
-                replica.scale(self.clock_mhz / mhz)
         self.clock_mhz = mhz
+        for replica in self.replicas.values():
+            replica.clocked(mhz)

@@ -28,8 +28,10 @@ def open_device(name: str, options: DeviceOptions) -> Device:
 
         try:
             driver = LibCuda(int(rest or 0))
-            tracker = ClockTracker(Nvml.open(), driver.facts.pci_bus_id)
-            return HostingDevice(CudaDevice(options, driver, gpu_clock=tracker.start()), options)
+            device = CudaDevice(options, driver, gpu_clock=lambda: tracker.mhz)
+            tracker = ClockTracker(Nvml.open(), driver.facts.pci_bus_id, lambda: device.executing)
+            tracker.start()
+            return HostingDevice(device, options)
         except CudaError as error:
             raise OSError(str(error)) from error
     if family == "emulated":

@@ -8,6 +8,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median_low
 
 import numpy as np
 
@@ -96,6 +97,7 @@ def measure(
     """
     loads: list[int] = []
     infers: dict[int, list[int]] = {size: [] for size in batch_sizes}
+    clocks_mhz: list[int] = []
     with _collector_off():
         for number in range(runs - rounds(runs), runs):
             load_ns = subject.load() if number <= 0 or _begins_share(number, runs) else None
@@ -104,9 +106,10 @@ def measure(
                 loads += [] if load_ns is None else [load_ns]
                 for size, duration in zip(batch_sizes, infer_ns, strict=True):
                     infers[size].append(duration)
+                clocks_mhz.append(subject.device.clock_mhz)
             tick()
     distributions = {size: Distribution.of(durations) for size, durations in infers.items()}
-    return Profile(subject.device.kind, Distribution.of(loads), distributions)
+    return Profile(subject.device.kind, Distribution.of(loads), distributions, median_low(clocks_mhz))
 
 
 def rounds(runs: int) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from clockwork_triton.artifact.profile import Distribution, Profile
 
 PROFILE = Profile(
-    "cpu-x-1t", Distribution.of([5, 7]), {1: Distribution.of([1, 2, 3]), 4: Distribution.of([8])}
+    "cpu-x-1t", Distribution.of([5, 7]), {1: Distribution.of([1, 2, 3]), 4: Distribution.of([8])}, 1410
 )
 
 
@@ -21,16 +22,25 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (tmp_path / "profile-cpu-x-1t.json").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_profile_from_before_clocks_were_noted_has_none(tmp_path: Path) -> None:
+    PROFILE.write(tmp_path)
+    path = Profile.path(tmp_path, "cpu-x-1t")
+    document = json.loads(path.read_text())
+    del document["clock_mhz"]
+    path.write_text(json.dumps(document))
+    assert Profile.read(tmp_path, "cpu-x-1t") == replace(PROFILE, clock_mhz=0)
+
+
 def test_writers_at_once_do_not_share_a_scratch_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second writer comes between the first one's writing and its renaming."""
-    replace = os.replace
+    rename = os.replace
     scratches = []
 
     def between(scratch: str, path: Path) -> None:
         scratches.append(scratch)
         if len(scratches) == 1:
             PROFILE.write(tmp_path)
-        replace(scratch, path)
+        rename(scratch, path)
 
     monkeypatch.setattr(os, "replace", between)
     PROFILE.write(tmp_path)

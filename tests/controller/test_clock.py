@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from clockwork_triton.controller.estimates import DurationEstimate
@@ -33,9 +35,45 @@ def replica() -> Replica:
     return replica
 
 
-def test_the_first_clock_is_that_of_the_profile(replica: Replica) -> None:
+def test_the_first_clock_is_that_of_a_profile_that_has_none(replica: Replica) -> None:
     replica.worker.clock(1500)
     assert replica.bound_ns == [1_000_000, 3_000_000]
+
+
+def test_a_profile_taken_at_another_clock_is_scaled_to_the_one_there_is(replica: Replica) -> None:
+    profile = replace(ESTIMATE, clock_mhz=1800)
+    replica.renew(profile, replica.model.sizes)
+    assert replica.bound_ns == [1_000_000, 3_000_000]
+    replica.worker.clock(1200)
+    assert replica.bound_ns == replica.model.typical_ns == [1_500_000, 4_500_000]
+    replica.renew(profile, replica.model.sizes)
+    assert replica.bound_ns == [1_500_000, 4_500_000]
+
+
+def test_a_clock_changes_what_a_model_under_calibration_is_thought_to_take() -> None:
+    worker = WorkerState(WorkerSpec(0, KIND, 8, 4, True), 1)
+    model = ModelState(ModelSpec(1, "m", (1,), {}), 0)
+    replica = worker.replicas[1] = Replica(model, worker, 0)
+    replica.renew(ESTIMATE, (1, 4))
+    worker.clock(1500)
+    worker.clock(1000)
+    assert replica.expected_ns == replica.bound_ns == [1_500_000, 4_500_000]
+    assert model.typical_ns == []
+
+
+def test_a_replica_that_is_not_there_does_not_say_how_fast_the_fastest_is(replica: Replica) -> None:
+    holder = WorkerState(WorkerSpec(1, KIND, 8, 4, True), 2)
+    held = holder.replicas[1] = Replica(replica.model, holder, 1)
+    held.renew(ESTIMATE, replica.model.sizes)
+    replica.model.resident[1] = held
+    replica.model.holders_changed()
+    for mhz in (1000, 2000):
+        replica.worker.clock(mhz)
+    assert replica.bound_ns == [500_000, 1_500_000]
+    assert replica.model.fastest_ns == [1_000_000, 3_000_000]
+    for mhz in (1000, 2000):
+        holder.clock(mhz)
+    assert replica.model.fastest_ns == [500_000, 1_500_000]
 
 
 def test_a_slower_clock_lengthens_infers_and_leaves_loads(replica: Replica) -> None:

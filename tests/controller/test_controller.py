@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from clockwork_triton.controller.actions import ActionKind, Outcome, Status
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.options import Options
@@ -245,6 +247,17 @@ def test_a_calibration_measures_what_it_was_asked_to() -> None:
     world.run(MS * 2)
     assert world.outcome(request) is Outcome.OK
     assert len(world.sent(ActionKind.LOAD)) == 3, "it has stayed resident"
+
+
+@pytest.mark.parametrize("mhz", [0, 1410])
+def test_a_calibration_tells_at_which_clock_it_was_done(mhz: int) -> None:
+    world = World()
+    world.join()
+    world.devices[0].clock_mhz = mhz
+    world.add(0, None)
+    world.calibrate(0, RESNET50, 1, {1: 3})
+    world.run(SECOND)
+    assert world.calibrated[0].clock_mhz == mhz
 
 
 def test_a_calibration_makes_progress_beside_requests_that_never_leave_a_gap() -> None:

@@ -51,6 +51,7 @@ class Device:
         self.pages: dict[int, set[int]] = {}
         self.outstanding: dict[int, Action] = {}
         self.mute = False
+        self.clock_mhz = 0
 
     def accept(self, action: Action, now_ns: int, duration_ns: int, model: ModelSpec) -> ActionResult:
         self.outstanding[action.action_id] = action
@@ -74,9 +75,10 @@ class Device:
             self.free_ns[executor] = begin
             return ActionResult(action.action_id, self.spec.worker_id, status, received, 0, 0)
         self.free_ns[executor] = begin + duration_ns
-        return ActionResult(
+        result = ActionResult(
             action.action_id, self.spec.worker_id, status, received, begin, begin + duration_ns
         )
+        return result._replace(clock_mhz=self.clock_mhz)
 
     def _load(self, action: Action, model: ModelSpec) -> Status:
         if action.model_id in self.pages:

@@ -11,24 +11,29 @@ PERIOD_S = 0.05
 
 
 class ClockTracker:
-    """Looks every `PERIOD_S` on a thread that ends with the process; 0 MHz where there is nobody to ask."""
+    """Looks every `PERIOD_S`, on a thread that ends with the process, and takes what it sees only while
+    `executing`: an idle GPU lowers its clock, which says nothing of how fast it will run.
 
-    def __init__(self, nvml: Nvml | None, pci_bus_id: str) -> None:
+    `mhz`: as last seen; 0 until then, and where there is nobody to ask.
+    """
+
+    def __init__(self, nvml: Nvml | None, pci_bus_id: str, executing: Callable[[], bool]) -> None:
         self._nvml = nvml
         self._pci_bus_id = pci_bus_id
+        self._executing = executing
         self._stopping = threading.Event()
         self.mhz = 0
-        self.look()
 
     def look(self) -> None:
-        if self._nvml is not None:
-            self.mhz = self._nvml.clock_mhz(self._pci_bus_id)
+        if self._nvml is None or not self._executing():
+            return
+        mhz = self._nvml.clock_mhz(self._pci_bus_id)
+        if mhz and self._executing():
+            self.mhz = mhz
 
-    def start(self) -> Callable[[], int]:
-        """Begins to follow it; the function tells the clock as last seen."""
+    def start(self) -> None:
         if self._nvml is not None:
             threading.Thread(target=self._run, name="gpu clock", daemon=True).start()
-        return lambda: self.mhz
 
     def stop(self) -> None:
         self._stopping.set()

@@ -46,7 +46,7 @@ class _SlotStages:
 
 class CudaDevice:
     """See Device. `graphs`: whether the kernels of an INFER are launched as one; `gpu_clock` tells the GPU's
-    in MHz without waiting for it, `clock` is the worker's."""
+    in MHz without waiting for it, `clock` is the worker's. `executing`: kernels run."""
 
     overlaps = True
 
@@ -66,6 +66,7 @@ class CudaDevice:
         self.pages = pages_of(options, driver.available())
         self.workspace_bytes = options.workspace_bytes
         self.lost = False
+        self.executing = False
         self._driver = driver
         self._graphs = graphs
         self._clock = clock
@@ -168,10 +169,12 @@ class CudaDevice:
             program = model.use_slot(batch_size, self._device_io + slot * self._slot_bytes)
             driver.wait(streams.execution, stages.input.end)
             driver.record(stages.execution.begin, streams.execution)
+            self.executing = True
             program.run(streams.execution)
             driver.record(stages.execution.end, streams.execution)
             self._copy_outputs(model.manifest, batch_size, slot)
             begin_ns, end_ns = self._waiter.span(stages.execution, program.expected_ns)
+            self.executing = False
             program.expected_ns = end_ns - begin_ns
             # The inputs came before, however long before; the GPU's clock says when and how long they took.
             input_end_ns = begin_ns - driver.elapsed_ns(stages.input.end, stages.execution.begin)
