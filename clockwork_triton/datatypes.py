@@ -47,6 +47,16 @@ WIRE_TO_NUMPY: Mapping[str, str] = {
 NUMPY_TO_WIRE: Mapping[str, str] = {numpy: wire for wire, numpy in WIRE_TO_NUMPY.items()}
 
 
+def numpy_dtype(name: str) -> np.dtype[np.generic]:
+    """The type of that name, `bfloat16` included."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        dtype: np.dtype[np.generic] = np.dtype(ml_dtypes.bfloat16)
+        return dtype
+    return np.dtype(name)
+
+
 def itemsize(dtype: str) -> int:
     """Bytes an element takes; `dtype` is a numpy name or `bfloat16`. BYTES has no fixed size: ValueError."""
     if dtype == "object":

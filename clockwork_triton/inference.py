@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -118,3 +119,19 @@ class InferenceEngine(Protocol):
     def queued(self, model_id: int, priority: int) -> int:
         """How many calls of a model wait at a priority level, not counting those at a worker."""
         ...
+
+
+async def answer_of(engine: InferenceEngine, call: InferenceCall) -> InferenceAnswer | ServerError:
+    """What becomes of a call; cancelled with whoever waits for it."""
+    answered: asyncio.Future[InferenceAnswer | ServerError] = asyncio.get_running_loop().create_future()
+
+    def done(outcome: InferenceAnswer | ServerError) -> None:
+        if not answered.done():
+            answered.set_result(outcome)
+
+    number = engine.submit(call, done)
+    try:
+        return await answered
+    except asyncio.CancelledError:
+        engine.cancel(number)
+        raise

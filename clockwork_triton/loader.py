@@ -13,6 +13,7 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import DataType
 
 from clockwork_triton.artifact import Distribution, Manifest, Profile
+from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.artifact.manifest import MODEL_FILENAME
 from clockwork_triton.artifact.signature import Signature
 from clockwork_triton.controller.commands import Calibrated
@@ -23,6 +24,7 @@ from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
 from clockwork_triton.repository.model import MemoryUse
+from clockwork_triton.verification import verify
 from clockwork_triton.warmup import warm_up
 from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
@@ -92,6 +94,7 @@ class ArtifactLoader:
             profile = Profile.read(artifact, kind)
             if profile is None or profile.infer.keys() != manifest.variants.keys():
                 profile = await self._measure(model_id, manifest, kind)
+                await self._verify(model_id, manifest, artifact, profile)
                 _keep(profile, artifact)
             estimates[kind] = _estimate(profile)
         self._engine.models.schedule(model_id, estimates)
@@ -127,6 +130,22 @@ class ArtifactLoader:
         )
         self._progress(Progress(manifest.name, "profile", 2, 2))
         return _profile(measured)
+
+    async def _verify(self, model_id: int, manifest: Manifest, artifact: Path, profile: Profile) -> None:
+        """A converter that did not have the device could not tell whether the artifact is right."""
+        expectation = await asyncio.to_thread(Expectation.read, artifact, manifest)
+        if expectation is None:
+            return
+        kind = profile.device_kind
+        self._engine.models.schedule(model_id, {kind: _estimate(profile)})
+        found = await verify(self._engine, model_id, manifest, expectation, kind)
+        log.info(
+            "'%s' computes on %s what %s says: largest difference %.1e of the output's scale",
+            manifest.name,
+            kind,
+            expectation.reference,
+            found,
+        )
 
 
 def conversion_request(source: ModelSource) -> ConversionRequest:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from clockwork_triton.artifact.manifest import COMPILED
 from clockwork_triton.datatypes import itemsize
 from clockwork_triton.errors import ServerError
-from clockwork_triton.inference import InferenceAnswer, InferenceCall, InferenceEngine
+from clockwork_triton.inference import InferenceCall, InferenceEngine, answer_of
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
 from clockwork_triton.repository.sequence import ControlTensor
 from clockwork_triton.repository.warmup import WarmupSample
@@ -18,26 +17,11 @@ async def warm_up(engine: InferenceEngine, source: ModelSource, loaded: LoadedMo
     """Each sample as often as it says, one after the other. ServerError for the first that fails."""
     for sample in source.warmup:
         for _ in range(sample.count):
-            outcome = await _answer(engine, warmup_call(source, sample, loaded))
+            outcome = await answer_of(engine, warmup_call(source, sample, loaded))
             if isinstance(outcome, ServerError):
                 raise ServerError(
                     outcome.code, f"failed to run warmup sample '{sample.name}': {outcome.message}"
                 ) from outcome
-
-
-async def _answer(engine: InferenceEngine, call: InferenceCall) -> InferenceAnswer | ServerError:
-    answered: asyncio.Future[InferenceAnswer | ServerError] = asyncio.get_running_loop().create_future()
-
-    def done(outcome: InferenceAnswer | ServerError) -> None:
-        if not answered.done():
-            answered.set_result(outcome)
-
-    number = engine.submit(call, done)
-    try:
-        return await answered
-    except asyncio.CancelledError:
-        engine.cancel(number)
-        raise
 
 
 def warmup_call(source: ModelSource, sample: WarmupSample, loaded: LoadedModel) -> InferenceCall:

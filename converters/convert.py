@@ -14,6 +14,7 @@ from clockwork_triton.datatypes import TensorSpec
 from converters import constants, targets
 from converters.compiler import Compiler
 from converters.crosscheck import crosscheck
+from converters.expected import expected
 from converters.graph import Graph
 from converters.importer import import_model
 from converters.kernels import KernelSet
@@ -86,10 +87,12 @@ def convert(
     )
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")
     runs_here = request.target == "cpu" and not missing(manifest.cpu_features, host_features())
-    progress.begin("checking against the ONNX reference" if runs_here else "not checking")
-    checked = "not checked: made for another device"
+    progress.begin("checking against the ONNX reference" if runs_here else "noting what it should compute")
     if runs_here:
         checked = crosscheck(request.onnx, directory, index_limits)
+    else:
+        expected(request, manifest, index_limits).write(directory)
+        checked = "by the first device that runs it"
     manifest = replace(manifest, origin={**origin, "checked": checked})
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")
     progress.begin("done")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.manifest import Manifest
 from converters.execute import LoadedArtifact
 from converters.reference import Reference, ReferenceFailed
@@ -36,14 +37,14 @@ def crosscheck(onnx: Path, directory: Path, index_limits: Mapping[str, int] | No
     artifact = LoadedArtifact(directory)
     manifest = artifact.manifest
     reference = Reference(onnx, [tensor.name for tensor in manifest.outputs])
-    samplers = [Sampler(manifest, index_limits or {}, integers) for integers in INTEGER_RANGES]
-    tolerance = _tolerance(manifest)
+    samplers = samplers_of(manifest, index_limits or {})
+    tolerance = tolerance_of(manifest)
     base = manifest.batch_sizes[0]
     checked = []
     worst = 0.0
     for size in manifest.batch_sizes:
         if size == base or size % base:
-            sampler, expected = _expect(reference, samplers, size)
+            sampler, expected = expect(reference, samplers, size)
             who = reference.name
         else:
             who, expected = f"batch size {base}", _by_rows(artifact, sampler.inputs(size), base, size)
@@ -55,7 +56,12 @@ def crosscheck(onnx: Path, directory: Path, index_limits: Mapping[str, int] | No
     return f"{', '.join(checked)}: largest difference {worst:.1e} of the output's scale"
 
 
-def _expect(reference: Reference, samplers: Sequence[Sampler], size: int) -> tuple[Sampler, list[Array]]:
+def samplers_of(manifest: Manifest, index_limits: Mapping[str, int]) -> list[Sampler]:
+    """Ways to make inputs, of which the reference has to accept one."""
+    return [Sampler(manifest, index_limits, integers) for integers in INTEGER_RANGES]
+
+
+def expect(reference: Reference, samplers: Sequence[Sampler], size: int) -> tuple[Sampler, list[Array]]:
     """The first sampler whose inputs the reference accepts, and its outputs for them."""
     reason = ""
     for sampler in samplers:
@@ -75,7 +81,8 @@ def _by_rows(artifact: LoadedArtifact, inputs: Sequence[Array], base: int, size:
     return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
 
-def _tolerance(manifest: Manifest) -> float:
+def tolerance_of(manifest: Manifest) -> float:
+    """The largest difference allowed of an artifact that computes in the types of its tensors."""
     dtypes = {tensor.dtype for variant in manifest.variants.values() for tensor in variant.tensors}
     return max((TOLERANCES.get(dtype, 0.0) for dtype in dtypes), default=0.0) or TOLERANCES["float32"]
 
@@ -93,31 +100,6 @@ def _compare(manifest: Manifest, expected: Sequence[Array], actual: Sequence[Arr
         if error > worst or not where:
             worst, where = error, tensor.name
     return worst, where
-
-
-def difference(expected: Array, actual: Array) -> float:
-    """The largest absolute difference over the largest finite magnitude expected; infinite where one is
-    finite and the other is not, or integers differ.
-
-    Eight-bit integers may differ by one step: they are mostly quantized values, which round either way.
-    """
-    if expected.size == 0:
-        return 0.0
-    if expected.dtype.kind in "iub":
-        slack = 1 if expected.dtype.itemsize == 1 and expected.dtype.kind != "b" else 0
-        off = np.abs(expected.astype(np.int64) - actual.astype(np.int64)).max()
-        return 0.0 if off <= slack else float("inf")
-    want, have = expected.astype(np.float64), actual.astype(np.float64)
-    finite = np.isfinite(want)
-    if (
-        not np.array_equal(want[~finite], have[~finite], equal_nan=True)
-        or not np.isfinite(have[finite]).all()
-    ):
-        return float("inf")
-    if not finite.any():
-        return 0.0
-    scale = float(np.abs(want[finite]).max()) or 1.0
-    return float(np.abs(want[finite] - have[finite]).max()) / scale
 
 
 def _disagreement(who: str, size: int, error: float, tolerance: float, output: str) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.program import Memory, Program, load_kernels
+from clockwork_triton.datatypes import numpy_dtype
 
 Array = npt.NDArray[np.generic]
 
@@ -73,16 +74,6 @@ class LoadedArtifact:
 
     def _shape(self, batch_size: int, row: tuple[int, ...]) -> tuple[int, ...]:
         return (batch_size, *row) if self.manifest.max_batch_size else row
-
-
-def numpy_dtype(name: str) -> np.dtype[np.generic]:
-    """The type of a manifest's dtype, bfloat16 included."""
-    if name == "bfloat16":
-        import ml_dtypes
-
-        dtype: np.dtype[np.generic] = np.dtype(ml_dtypes.bfloat16)
-        return dtype
-    return np.dtype(name)
 
 
 def _memory(size: int) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clockwork_triton.artifact.manifest import Manifest
-from converters.execute import numpy_dtype
+from clockwork_triton.datatypes import numpy_dtype
 from converters.source import Array
 
 

@@ -38,6 +38,7 @@ COMPOSERS = {
     "loader",
     "devices",
     "commands",
+    "verification",
     "warmup",
 }
 COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}

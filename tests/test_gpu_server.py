@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 import tritonclient.grpc as grpcclient
 
-from clockwork_triton.artifact import Distribution, Manifest, Profile
-from converters.crosscheck import difference
+from clockwork_triton.artifact import Manifest
+from clockwork_triton.artifact.difference import difference
 from tests.converters.models import saved, small_convnet
 from tests.cuda.emulator import Emulator, needs_emulation, needs_nvcc
 from tests.test_server import ServerProcess
@@ -22,13 +22,6 @@ from tests.worker.cuda.fake_library import build, needs_fake_library
 TF32 = 2e-3
 KIND = "cuda-fake-7"
 """Of the fake library's GPUs, for profiles."""
-
-
-def _profile(artifact: Path) -> None:
-    """Rough times, since measuring an emulation would take a while."""
-    sizes = Manifest.read(artifact).batch_sizes
-    infer = {size: Distribution.of([20_000_000 * size]) for size in sizes}
-    Profile(KIND, Distribution.of([5_000_000]), infer).write(artifact)
 
 
 def _emulate(artifact: Path, folder: Path) -> None:
@@ -56,8 +49,6 @@ def test_a_server_answers_from_two_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     done = subprocess.run(convert, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     _emulate(tmp_path / "artifacts" / "convnet", kernels)
-    (manifest,) = cache.glob("*/manifest.json")
-    _profile(manifest.parent)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(build(tmp_path).parent))
     monkeypatch.setenv("FAKE_CUDA_KERNELS", str(kernels))
     # The one that is converted above is the one that is found: the compiler is not there any more.
@@ -66,6 +57,7 @@ def test_a_server_answers_from_two_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     flags = [f"--model-repository={version.parents[1]}", f"--artifact-cache={cache}", f"--action-log={log}"]
     server = ServerProcess(*flags)
     port = server.read_until(r"Started GRPCInferenceService at 127\.0\.0\.1:(\d+)")[1]
+    server.read_until("'convnet' computes on cuda-fake-7 what onnxruntime says: largest difference")
     server.read_until('"Ready"')
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(7)

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from clockwork_triton.artifact import Profile
+from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.controller.commands import Calibrated
 from clockwork_triton.controller.specs import Estimate
 from clockwork_triton.errors import Code, ServerError
@@ -37,6 +39,7 @@ class FakeEngine:
         self.calls: list[InferenceCall] = []
         self.retired: list[int] = []
         self.failure: ServerError | None = None
+        self.compute: Callable[[InferenceCall], tuple[bytes, ...]] = lambda call: ()
 
     def device_kinds(self, workers: frozenset[int]) -> tuple[str, ...]:
         assert workers == {0}
@@ -56,7 +59,7 @@ class FakeEngine:
     def submit(self, call: InferenceCall, done: Done) -> int:
         self.calls.append(call)
         moments = Moments(0, 0, 0, 0, 0)
-        answer = InferenceAnswer((), 1, call.rows, 0, 0, 0, 0, moments)
+        answer = InferenceAnswer(self.compute(call), 1, call.rows, 0, 0, 0, 0, moments)
         asyncio.get_running_loop().call_soon(done, self.failure or answer)
         return len(self.calls)
 
@@ -100,6 +103,24 @@ def test_a_profile_is_measured_once_and_kept(tmp_path: Path) -> None:
     assert Profile.read(artifact, "toy") is not None
     assert load(engine, artifact) == loaded
     assert engine.calibrations == 2
+
+
+def test_what_the_converter_could_not_check_is_checked_before_it_has_a_profile(tmp_path: Path) -> None:
+    artifact = tiny.write(tmp_path / "tiny", None)
+    row = np.linspace(1, 2, tiny.WIDTH, dtype=np.float32).reshape(1, -1)
+    Expectation((row,), (row,), 1e-3, "onnxruntime").write(artifact)
+    engine = FakeEngine()
+    engine.compute = lambda call: tuple(bytes(len(data)) for data in call.inputs)
+    with pytest.raises(ServerError, match="on toy the compiled model 'tiny' disagrees with onnxruntime"):
+        load(engine, artifact)
+    assert engine.retired == [1]
+    assert Profile.read(artifact, "toy") is None
+    engine.compute = lambda call: call.inputs  # type: ignore[return-value]
+    engine.calls.clear()
+    load(engine, artifact)
+    assert [call.rows for call in engine.calls] == [1, 1, 1, 2, 1, 1, 1, 1, 4]
+    load(engine, artifact)
+    assert len(engine.calls) == 9, "once is enough"
 
 
 def test_a_cache_that_cannot_be_written_still_serves(

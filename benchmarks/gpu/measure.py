@@ -12,13 +12,13 @@ import numpy as np
 from benchmarks.gpu.kit import Model
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.anonymous import AnonymousMemory
+from clockwork_triton.artifact.difference import difference
 from clockwork_triton.controller.estimates import DurationEstimate
+from clockwork_triton.datatypes import numpy_dtype
 from clockwork_triton.worker.cuda.device import CudaDevice
 from clockwork_triton.worker.cuda.driver import Driver
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.profiler import Subject, subject
-from converters.crosscheck import difference
-from converters.execute import numpy_dtype
 
 # Of the largest magnitude in the output; see docs/gpu.md for where they come from.
 LIMITS = {"fp32": 1e-4, "tf32": 2e-2, "fp16": 2e-2}

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.manifest import Manifest
-from converters.crosscheck import difference
-from converters.execute import LoadedArtifact, numpy_dtype
+from clockwork_triton.datatypes import numpy_dtype
+from converters.execute import LoadedArtifact
 
 Array = np.ndarray[Any, Any]
 

@@ -11,6 +11,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from clockwork_triton.artifact.cpu_features import host_features, missing
+from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.pages import device_page_bytes
 from clockwork_triton.datatypes import TensorSpec
@@ -50,10 +51,15 @@ def test_a_convnet_at_every_batch_size(tmp_path: Path) -> None:
         np.testing.assert_allclose(artifact.run(size, [x])[0], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_what_this_cpu_cannot_run_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_this_cpu_cannot_run_is_checked_by_the_one_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("converters.convert.host_features", lambda: frozenset({"fpu"}))
     manifest = converted(models.sum_and_difference(), tmp_path, max_batch_size=1).manifest
-    assert manifest.origin["checked"].startswith("not checked")
+    assert manifest.origin["checked"] == "by the first device that runs it"
+    found = Expectation.read(tmp_path / "artifact", manifest)
+    assert found is not None
+    np.testing.assert_array_equal(found.outputs[0], found.inputs[0] + found.inputs[1])
 
 
 def test_weights_are_stored_once_for_all_batch_sizes(tmp_path: Path) -> None:

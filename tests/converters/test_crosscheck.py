@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.datatypes import TensorSpec
 from converters.convert import convert
-from converters.crosscheck import crosscheck, difference
+from converters.crosscheck import crosscheck
 from converters.reference import Reference, ReferenceFailed
 from converters.request import ConversionError, ConversionRequest
 from converters.samples import Sampler

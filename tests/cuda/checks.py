@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.manifest import Manifest
 from converters import device_code
 from converters.convert import convert
-from converters.crosscheck import difference
 from converters.request import ConversionRequest
 from scripts.models.graph import IR_VERSION, OPSET, Graph
 from tests.cuda.emulator import EmulatedArtifact

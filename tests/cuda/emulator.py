@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from clockwork_triton.artifact.manifest import Launch, Manifest
+from clockwork_triton.datatypes import numpy_dtype
 from converters.device_code import HEADERS, MACHINE
-from converters.execute import numpy_dtype
 from converters.nvcc import find_compiler
 
 Array = np.ndarray[Any, Any]

@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 
 from benchmarks.architectures import NAMES, build
+from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.pages import PAGE_BYTES
 from converters.convert import convert
-from converters.crosscheck import difference
 from converters.nvcc import compile_source
 from converters.request import ConversionError, ConversionRequest
 from converters.samples import Sampler

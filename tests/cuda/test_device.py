@@ -10,12 +10,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.worker.cuda.device import CudaDevice
 from clockwork_triton.worker.device import DeviceOptions
 from converters import device_code
 from converters.convert import convert
-from converters.crosscheck import difference
 from converters.request import ConversionRequest
 from tests.converters.models import saved, small_convnet
 from tests.cuda.emulator import Emulator, needs_emulation

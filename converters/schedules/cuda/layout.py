@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from converters.rounding import round_tf32
 from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.problem import padded_columns
 from converters.schedules.cuda.window import Window
@@ -253,11 +254,3 @@ def _turned(weight: Array, groups: int) -> Array:
     channels, each = weight.shape[:2]
     grouped = weight.reshape(groups, channels // groups, each, *weight.shape[2:])
     return np.swapaxes(grouped, 1, 2).reshape(groups * each, channels // groups, *weight.shape[2:])
-
-
-def round_tf32(values: Array) -> Array:
-    """The nearest numbers with ten bits of fraction, ties away from zero, as cvt.rna.tf32 has them."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
-    finite = np.isfinite(values)
-    return np.where(finite, rounded.view(np.float32), values).astype(np.float32)

@@ -1,0 +1,91 @@
+"""Holds a device against what an artifact should compute, where the converter could not run it itself.
+
+The smallest batch size is compared with what the ONNX reference gave, every larger one with the smallest, run
+on the same rows piece by piece.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clockwork_triton.artifact import Manifest
+from clockwork_triton.artifact.difference import difference
+from clockwork_triton.artifact.expectation import Expectation
+from clockwork_triton.datatypes import numpy_dtype
+from clockwork_triton.errors import Code, ServerError
+from clockwork_triton.inference import InferenceCall, InferenceEngine, answer_of
+
+Array = npt.NDArray[Any]
+
+
+async def verify(
+    engine: InferenceEngine, model_id: int, manifest: Manifest, expectation: Expectation, device_kind: str
+) -> float:
+    """The largest difference. The model is scheduled on this kind of device alone, and nobody asks for it
+    yet. ServerError with the figures if it computes something else."""
+    asker = _Asker(engine, model_id, manifest)
+    base, *larger = manifest.batch_sizes
+    answers = await asker.ask(base, expectation.inputs)
+    worst = _held_against(expectation.outputs, answers, manifest, expectation, device_kind, "")
+    for size in larger:
+        pieces = -(-size // base)
+        rows = expectation.rows(pieces * base)
+        wanted = [
+            await asker.ask(base, [array[number * base : (number + 1) * base] for array in rows])
+            for number in range(pieces)
+        ]
+        whole = [np.concatenate(parts)[:size] for parts in zip(*wanted, strict=True)]
+        answers = await asker.ask(size, [array[:size] for array in rows])
+        where = f" in a batch of {size}"
+        worst = max(worst, _held_against(whole, answers, manifest, expectation, device_kind, where))
+    return worst
+
+
+class _Asker:
+    def __init__(self, engine: InferenceEngine, model_id: int, manifest: Manifest) -> None:
+        self._engine = engine
+        self._model_id = model_id
+        self._manifest = manifest
+
+    async def ask(self, size: int, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs. ServerError if there are none."""
+        manifest = self._manifest
+        rows = size if manifest.max_batch_size else 1
+        data = tuple(np.ascontiguousarray(array).tobytes() for array in inputs)
+        call = InferenceCall(self._model_id, rows, data, time.monotonic_ns(), None)
+        outcome = await answer_of(self._engine, call)
+        if isinstance(outcome, ServerError):
+            raise outcome
+        batch = (size,) if manifest.max_batch_size else ()
+        return [
+            np.frombuffer(content, numpy_dtype(tensor.dtype)).reshape(batch + tensor.shape)
+            for content, tensor in zip(outcome.outputs, manifest.outputs, strict=True)
+        ]
+
+
+def _held_against(
+    wanted: Sequence[Array],
+    found: Sequence[Array],
+    manifest: Manifest,
+    expectation: Expectation,
+    device_kind: str,
+    where: str,
+) -> float:
+    worst = 0.0
+    allowed = expectation.tolerance
+    who = "what its rows give alone" if where else expectation.reference
+    for tensor, want, have in zip(manifest.outputs, wanted, found, strict=True):
+        error = difference(want, have)
+        if error > allowed:
+            raise ServerError(
+                Code.INTERNAL,
+                f"on {device_kind} the compiled model '{manifest.name}' disagrees with {who}{where}: output "
+                f"'{tensor.name}' differs by {error:.1e} of its scale ({allowed:.0e} is allowed)",
+            )
+        worst = max(worst, error)
+    return worst
