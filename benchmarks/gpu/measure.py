@@ -13,6 +13,7 @@ from benchmarks.gpu.kit import Model
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.artifact.difference import difference
+from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.controller.estimates import DurationEstimate
 from clockwork_triton.datatypes import numpy_dtype
 from clockwork_triton.worker.cuda.device import CudaDevice
@@ -20,8 +21,6 @@ from clockwork_triton.worker.cuda.driver import Driver
 from clockwork_triton.worker.device import Device, DeviceOptions
 from clockwork_triton.worker.profiler import Subject, subject
 
-# Of the largest magnitude in the output; see docs/gpu.md for where they come from.
-LIMITS = {"fp32": 1e-4, "tf32": 2e-2, "fp16": 2e-2}
 WARM_UP = 20
 LOADS = 50
 PLAIN_RUNS = 1000
@@ -117,8 +116,11 @@ def measure(
             batch: Times.of(_durations(measured, batch, min(runs, PLAIN_RUNS), seconds))
             for batch in model.batches
         }
+    expectation = Expectation.read(model.artifact, manifest)
+    assert expectation is not None, "a kit is converted for a device that is not there"
+    allowed = expectation.tolerance
     results = tuple(
-        BatchResult(batch, found, _is_right(model, found), times, plain[batch], over, under, around)
+        BatchResult(batch, found, found is None or found <= allowed, times, plain[batch], over, under, around)
         for batch, (found, times, over, under, around) in infers.items()
     )
     load = Times.of(loads)
@@ -134,10 +136,6 @@ def measure(
         memory,
         unaccounted,
     )
-
-
-def _is_right(model: Model, found: float | None) -> bool:
-    return found is None or found <= LIMITS[model.precision]
 
 
 def _infer(

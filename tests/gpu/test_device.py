@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.worker.cuda.driver import CudaError, KernelCall
 from clockwork_triton.worker.cuda.libcuda import LibCuda, count, facts
 from converters.nvcc import compile_source, find_compiler
@@ -37,8 +38,8 @@ def test_a_gpu_says_what_it_is(driver: LibCuda) -> None:
 
 
 def test_bytes_come_back_as_they_went(driver: LibCuda) -> None:
-    there = np.frombuffer(os.urandom(8 * MIB), np.uint8).copy()
-    back = np.zeros_like(there)
+    there, back = AnonymousMemory(8 * MIB).bytes, AnonymousMemory(8 * MIB).bytes
+    there[:] = np.frombuffer(os.urandom(there.nbytes), np.uint8)
     stream, end = driver.stream(1), driver.event()
     address = driver.allocate(there.nbytes)
     for array in (there, back):
@@ -63,8 +64,9 @@ def test_a_graph_runs_its_kernels_in_order_and_can_be_changed(driver: LibCuda, t
     )
     module = driver.load_module(compile_source(text, "sm_{}{}".format(*driver.facts.capability)))
     function = driver.function(module, "add", 0)
-    host = np.arange(32, dtype=np.float32)
-    result = np.zeros_like(host)
+    # Each in pages of its own: a page is pinned once.
+    host, result = (AnonymousMemory(128).bytes[:128].view(np.float32) for _ in range(2))
+    host[:] = np.arange(32)
     stream, end = driver.stream(0), driver.event()
     x, y, z = (driver.allocate(host.nbytes) for _ in range(3))
     for array in (host, result):
