@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from typing import Any
 
@@ -102,36 +103,36 @@ def test_without_the_package_or_a_driver_there_is_nothing(monkeypatch: pytest.Mo
     assert Nvml.open() is not None
 
 
-class Execution:
-    """What the tracker sees of the device: at each question, whether it is executing."""
-
-    def __init__(self, *answers: bool) -> None:
-        self._answers = list(answers)
-
-    def __call__(self) -> bool:
-        return self._answers.pop(0)
-
-
-@pytest.mark.parametrize(
-    ("answers", "mhz"), [((True, True), 1410), ((False,), 0), ((True, False), 0)], ids=str
-)
-def test_the_clock_of_a_gpu_is_that_of_its_executions(answers: tuple[bool, ...], mhz: int) -> None:
-    tracker = ClockTracker(Nvml(library()), "0000:17:00.0", Execution(*answers))
-    tracker.look()
-    assert tracker.mhz == mhz
-
-
-def test_the_clock_of_a_gpu_is_followed() -> None:
+def test_the_clock_of_a_gpu_is_told_once_for_each_look() -> None:
     pynvml = library()
-    tracker = ClockTracker(Nvml(pynvml), "0000:17:00.0", lambda: True)
-    for seen, told in ((1410, 1410), (1200, 1200), (0, 1200)):
+    tracker = ClockTracker(Nvml(pynvml), "0000:17:00.0")
+    for seen, told in ((1410, 1410), (1200, 1200), (0, 0)):
         pynvml.nvmlDeviceGetClockInfo = lambda handle, clock, seen=seen: seen
         tracker.look()
-        assert tracker.mhz == told
+        assert [tracker.take(), tracker.take()] == [told, 0]
+
+
+def test_the_clock_is_looked_at_only_while_the_gpu_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle one lowers its clock."""
+    tracker = ClockTracker(Nvml(library()), "0000:17:00.0")
+    looks: list[bool] = []
+    seen = threading.Event()
+
+    def working() -> bool:
+        looks.append(tracker.take() != 0)
+        if len(looks) == 3:
+            tracker.stop()
+            seen.set()
+        return len(looks) == 2
+
+    monkeypatch.setattr("clockwork_triton.worker.cuda.clocks.PERIOD_S", 0)
+    tracker.start(working)
+    assert seen.wait(10)
+    assert looks == [False, False, True]
 
 
 @pytest.mark.parametrize(("nvml", "bus"), [(None, "0000:17:00.0"), (Nvml(library()), "0000:99:00.0")])
 def test_a_clock_that_nobody_tells_is_zero(nvml: Nvml | None, bus: str) -> None:
-    tracker = ClockTracker(nvml, bus, lambda: True)
+    tracker = ClockTracker(nvml, bus)
     tracker.look()
-    assert tracker.mhz == 0
+    assert tracker.take() == 0

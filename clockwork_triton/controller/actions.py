@@ -72,7 +72,8 @@ class Action(NamedTuple):
 
 class ActionResult(NamedTuple):
     """`begin_ns` and `end_ns` are of the execution (INFER) or the copy (LOAD), on the controller's clock;
-    0 where the worker refused the action. `clock_mhz`: how fast the device's clock was, 0 if it has none."""
+    0 where the worker refused the action. `clock_mhz`: how fast the device's clock was when somebody looked;
+    0 if nobody has since the result before."""
 
     action_id: int
     worker_id: int

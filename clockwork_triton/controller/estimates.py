@@ -16,25 +16,29 @@ class DurationEstimate:
     full, the profile stands in for the samples missing.
     """
 
-    __slots__ = ("_profile_ns", "_window", "bound_ns", "expected_ns")
+    __slots__ = ("_profile_ns", "_times_ns", "_window", "bound_ns", "expected_ns")
 
     def __init__(self, profile_ns: int) -> None:
         self._profile_ns = profile_ns
         self._window: list[int] = []
+        self._times_ns: list[int] = []
         self.expected_ns = profile_ns
         self.bound_ns = profile_ns
 
-    def add(self, measured_ns: int) -> None:
-        window = self._window
+    def add(self, measured_ns: int, now_ns: int = 0) -> None:
+        window, times_ns = self._window, self._times_ns
         if len(window) == WINDOW:
-            del window[0]
+            del window[0], times_ns[0]
         window.append(measured_ns)
+        times_ns.append(now_ns)
         self._conclude()
 
-    def scale(self, factor: float) -> None:
-        """From now on the device takes `factor` times the time for everything."""
+    def scale(self, factor: float, until_ns: int) -> None:
+        """The device takes `factor` times the time for everything that it did until then: what was measured
+        later shows it already, or may."""
         self._profile_ns = max(1, round(self._profile_ns * factor))
-        self._window = [max(1, round(ns * factor)) for ns in self._window]
+        measured = zip(self._window, self._times_ns, strict=True)
+        self._window = [max(1, round(ns * factor)) if at_ns <= until_ns else ns for ns, at_ns in measured]
         self._conclude()
 
     def _conclude(self) -> None:

@@ -90,20 +90,21 @@ class Replica:
             self._find_slow()
         self.clock_mhz = estimate.clock_mhz
         if self.worker.clock_mhz:
-            self.clocked(self.worker.clock_mhz)
+            self.clocked(self.worker.clock_mhz, FAR)
 
     def ran(self, size: int, measured_ns: int, now_ns: int) -> None:
         """Learns from an INFER of this batch size (an index)."""
         self.ran_ns[size] = now_ns
-        self.infer[size].add(measured_ns)
+        self.infer[size].add(measured_ns, now_ns)
         self._learnt(size)
 
-    def clocked(self, mhz: int) -> None:
-        """The worker's device runs at this clock now, on which the time of everything but copies depends."""
+    def clocked(self, mhz: int, until_ns: int) -> None:
+        """The worker's device runs at this clock now, on which the time of everything but copies depends; at
+        the one before it ran until then at least."""
         factor = self.clock_mhz / mhz
         self.clock_mhz = mhz
         for size, duration in enumerate(self.infer if factor not in (0, 1) else ()):
-            duration.scale(factor)
+            duration.scale(factor, until_ns)
             self._learnt(size)
 
     def _learnt(self, size: int) -> None:

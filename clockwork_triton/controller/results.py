@@ -49,7 +49,7 @@ class Results:
         flight = worker.flights.pop(result.action_id, None) if worker is not None else None
         if worker is None or flight is None:
             return
-        worker.clock(result.clock_mhz)
+        worker.clock(result.clock_mhz, now_ns)
         kind = flight.action.kind
         timeline = worker.exec if kind is ActionKind.INFER else worker.link
         timeline.remove(result.action_id, result.end_ns if result.status is Status.OK else None)

@@ -53,7 +53,8 @@ class WorkerState:
     it; `opening_ns`: the moment of the timer that notes it. `wake_ns`: the moment of the timer that gives it
     more work. `starts`: how much later than planned its INFERs start. `aged_ns`, `calibrate_ns`: from when on
     an aged request, or a calibration, may take a turn from others. `clock_mhz`: its device's clock as last
-    told, 0 if it tells none. `victims`: its resident models in the policy's order of unloading."""
+    seen, at `clocked_ns`; 0 if it tells none. `victims`: its resident models in the policy's order of
+    unloading."""
 
     __slots__ = (
         "aged_ns",
@@ -62,6 +63,7 @@ class WorkerState:
         "bit",
         "calibrate_ns",
         "clock_mhz",
+        "clocked_ns",
         "exec",
         "flights",
         "infers",
@@ -105,11 +107,15 @@ class WorkerState:
         self.aged_ns = 0
         self.calibrate_ns = 0
         self.clock_mhz = 0
+        self.clocked_ns = 0
 
-    def clock(self, mhz: int) -> None:
-        """Takes note of the device's clock, on which running times depend; 0 where it does not tell."""
-        if not mhz or abs(mhz - self.clock_mhz) <= CLOCK_NOISE * self.clock_mhz:
+    def clock(self, mhz: int, now_ns: int) -> None:
+        """Takes note of the device's clock as just seen, on which running times depend; 0 where nobody has
+        looked."""
+        if not mhz:
             return
-        self.clock_mhz = mhz
-        for replica in self.replicas.values():
-            replica.clocked(mhz)
+        if abs(mhz - self.clock_mhz) > CLOCK_NOISE * self.clock_mhz:
+            self.clock_mhz = mhz
+            for replica in self.replicas.values():
+                replica.clocked(mhz, self.clocked_ns)
+        self.clocked_ns = now_ns

@@ -75,7 +75,8 @@ class Device(Protocol):
 
     @property
     def clock_mhz(self) -> int:
-        """How fast the clock is that running times depend on; 0: there is none, or it does not tell."""
+        """In MHz, the clock that running times depend on, if somebody has looked since this was last asked;
+        else 0."""
         ...
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:

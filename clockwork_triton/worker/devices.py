@@ -28,9 +28,9 @@ def open_device(name: str, options: DeviceOptions) -> Device:
 
         try:
             driver = LibCuda(int(rest or 0))
-            device = CudaDevice(options, driver, gpu_clock=lambda: tracker.mhz)
-            tracker = ClockTracker(Nvml.open(), driver.facts.pci_bus_id, lambda: device.executing)
-            tracker.start()
+            tracker = ClockTracker(Nvml.open(), driver.facts.pci_bus_id)
+            device = CudaDevice(options, driver, gpu_clock=tracker.take)
+            tracker.start(device.working)
             return HostingDevice(device, options)
         except CudaError as error:
             raise OSError(str(error)) from error

@@ -106,10 +106,11 @@ def measure(
                 loads += [] if load_ns is None else [load_ns]
                 for size, duration in zip(batch_sizes, infer_ns, strict=True):
                     infers[size].append(duration)
-                clocks_mhz.append(subject.device.clock_mhz)
+                clocks_mhz += [clock_mhz] if (clock_mhz := subject.device.clock_mhz) else []
             tick()
     distributions = {size: Distribution.of(durations) for size, durations in infers.items()}
-    return Profile(subject.device.kind, Distribution.of(loads), distributions, median_low(clocks_mhz))
+    clock_mhz = median_low(clocks_mhz) if clocks_mhz else 0
+    return Profile(subject.device.kind, Distribution.of(loads), distributions, clock_mhz)
 
 
 def rounds(runs: int) -> int:

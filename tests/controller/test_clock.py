@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from clockwork_triton.controller.estimates import DurationEstimate
+from clockwork_triton.controller.estimates import WINDOW, DurationEstimate
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.replica import Replica
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
@@ -20,10 +21,19 @@ def test_an_estimate_is_scaled_with_all_it_has_learnt() -> None:
     estimate = DurationEstimate(1000)
     for measured in (900, 1100, 1000):
         estimate.add(measured)
-    estimate.scale(2.0)
+    estimate.scale(2.0, FAR)
     assert (estimate.expected_ns, estimate.bound_ns) == (2000, 2200)
-    estimate.scale(1e-9)
+    estimate.scale(1e-9, FAR)
     assert (estimate.expected_ns, estimate.bound_ns) == (1, 1)
+
+
+def test_what_was_measured_since_the_clock_was_last_seen_is_left_alone() -> None:
+    """It shows the new clock already."""
+    estimate = DurationEstimate(1000)
+    for number in range(WINDOW):
+        estimate.add(1000 if number < 4 else 2000, number)
+    estimate.scale(2.0, 3)
+    assert (estimate.expected_ns, estimate.bound_ns) == (2000, 2000)
 
 
 @pytest.fixture
@@ -36,7 +46,7 @@ def replica() -> Replica:
 
 
 def test_the_first_clock_is_that_of_a_profile_that_has_none(replica: Replica) -> None:
-    replica.worker.clock(1500)
+    replica.worker.clock(1500, 0)
     assert replica.bound_ns == [1_000_000, 3_000_000]
 
 
@@ -44,7 +54,7 @@ def test_a_profile_taken_at_another_clock_is_scaled_to_the_one_there_is(replica:
     profile = replace(ESTIMATE, clock_mhz=1800)
     replica.renew(profile, replica.model.sizes)
     assert replica.bound_ns == [1_000_000, 3_000_000]
-    replica.worker.clock(1200)
+    replica.worker.clock(1200, 0)
     assert replica.bound_ns == replica.model.typical_ns == [1_500_000, 4_500_000]
     replica.renew(profile, replica.model.sizes)
     assert replica.bound_ns == [1_500_000, 4_500_000]
@@ -55,8 +65,8 @@ def test_a_clock_changes_what_a_model_under_calibration_is_thought_to_take() -> 
     model = ModelState(ModelSpec(1, "m", (1,), {}), 0)
     replica = worker.replicas[1] = Replica(model, worker, 0)
     replica.renew(ESTIMATE, (1, 4))
-    worker.clock(1500)
-    worker.clock(1000)
+    worker.clock(1500, 0)
+    worker.clock(1000, 0)
     assert replica.expected_ns == replica.bound_ns == [1_500_000, 4_500_000]
     assert model.typical_ns == []
 
@@ -68,26 +78,38 @@ def test_a_replica_that_is_not_there_does_not_say_how_fast_the_fastest_is(replic
     replica.model.resident[1] = held
     replica.model.holders_changed()
     for mhz in (1000, 2000):
-        replica.worker.clock(mhz)
+        replica.worker.clock(mhz, 0)
     assert replica.bound_ns == [500_000, 1_500_000]
     assert replica.model.fastest_ns == [1_000_000, 3_000_000]
     for mhz in (1000, 2000):
-        holder.clock(mhz)
+        holder.clock(mhz, 0)
     assert replica.model.fastest_ns == [500_000, 1_500_000]
 
 
 def test_a_slower_clock_lengthens_infers_and_leaves_loads(replica: Replica) -> None:
-    replica.worker.clock(1500)
-    replica.worker.clock(1000)
+    replica.worker.clock(1500, 0)
+    replica.worker.clock(1000, 0)
     assert replica.expected_ns == replica.bound_ns == [1_500_000, 4_500_000]
     assert replica.load.expected_ns == ESTIMATE.load_ns
-    replica.worker.clock(1500)
+    replica.worker.clock(1500, 0)
     assert replica.bound_ns == [1_000_000, 3_000_000]
+
+
+def test_a_clock_that_is_seen_late_is_not_counted_twice(replica: Replica) -> None:
+    """It fell after the look at 1, and the INFERs that follow show it before the look at 30 does."""
+    replica.worker.clock(1500, 0)
+    replica.ran(0, 1_000_000, 1)
+    replica.worker.clock(1500, 1)
+    for now_ns in range(2, 2 + WINDOW):
+        replica.worker.clock(0, now_ns)
+        replica.ran(0, 1_500_000, now_ns)
+    replica.worker.clock(1000, 30)
+    assert replica.bound_ns == [1_500_000, 4_500_000]
 
 
 @pytest.mark.parametrize("mhz", [0, 1500, 1490, 1510])
 def test_noise_and_silence_change_nothing(replica: Replica, mhz: int) -> None:
-    replica.worker.clock(1500)
-    replica.worker.clock(mhz)
+    replica.worker.clock(1500, 0)
+    replica.worker.clock(mhz, 0)
     assert replica.bound_ns == [1_000_000, 3_000_000]
     assert replica.worker.clock_mhz == 1500

@@ -85,8 +85,9 @@ def test_a_graph_runs_its_kernels_in_order_and_can_be_changed(driver: LibCuda, t
             pass
         return result
 
-    graph = driver.graph([call(x, y, z), call(z, y, z), call(z, z, z)], stream)
+    graph = driver.graph([call(x, y, z), call(z, y, z), call(z, z, z)])
+    driver.upload(graph, stream)
     np.testing.assert_array_equal(run(graph), 6 * host)
-    driver.change(graph, 2, call(x, z, z))
+    driver.change(graph, 2, [x, z, z])
     np.testing.assert_array_equal(run(graph), 4 * host)
     driver.close()

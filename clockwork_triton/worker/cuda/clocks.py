@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from clockwork_triton.nvml import Nvml
 
-PERIOD_S = 0.05
+# Each look holds a lock of the driver's that launches may wait for.
+PERIOD_S = 0.2
 
 
 class ClockTracker:
-    """Looks every `PERIOD_S`, on a thread that ends with the process, and takes what it sees only while
-    `executing`: an idle GPU lowers its clock, which says nothing of how fast it will run.
+    """Looks every `PERIOD_S`, on a thread that ends with the process, but only while the GPU is `working`: an
+    idle one lowers its clock, which says nothing of how fast it will run."""
 
-    `mhz`: as last seen; 0 until then, and where there is nobody to ask.
-    """
-
-    def __init__(self, nvml: Nvml | None, pci_bus_id: str, executing: Callable[[], bool]) -> None:
+    def __init__(self, nvml: Nvml | None, pci_bus_id: str) -> None:
         self._nvml = nvml
         self._pci_bus_id = pci_bus_id
-        self._executing = executing
         self._stopping = threading.Event()
-        self.mhz = 0
+        self._news: deque[int] = deque(maxlen=1)
+
+    def take(self) -> int:
+        """The clock in MHz that was seen since the last call; 0 if nobody has looked, or there is nobody to
+        ask."""
+        try:
+            return self._news.pop()
+        except IndexError:
+            return 0
 
     def look(self) -> None:
-        if self._nvml is None or not self._executing():
-            return
-        mhz = self._nvml.clock_mhz(self._pci_bus_id)
-        if mhz and self._executing():
-            self.mhz = mhz
+        if self._nvml is not None and (mhz := self._nvml.clock_mhz(self._pci_bus_id)):
+            self._news.append(mhz)
 
-    def start(self) -> None:
+    def start(self, working: Callable[[], bool]) -> None:
         if self._nvml is not None:
-            threading.Thread(target=self._run, name="gpu clock", daemon=True).start()
+            threading.Thread(target=self._run, args=(working,), name="gpu clock", daemon=True).start()
 
     def stop(self) -> None:
         self._stopping.set()
 
-    def _run(self) -> None:
+    def _run(self, working: Callable[[], bool]) -> None:
         while not self._stopping.wait(PERIOD_S):
-            self.look()
+            if working():
+                self.look()

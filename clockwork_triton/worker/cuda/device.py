@@ -21,7 +21,7 @@ from clockwork_triton.worker.cuda.driver import CudaError, Driver
 from clockwork_triton.worker.cuda.kind import gpu_kind
 from clockwork_triton.worker.cuda.memory import shared_bytes
 from clockwork_triton.worker.cuda.model import GpuModel
-from clockwork_triton.worker.cuda.program import Places
+from clockwork_triton.worker.cuda.program import DeviceProgram
 from clockwork_triton.worker.cuda.streams import Span, Streams, Waiter
 from clockwork_triton.worker.device import DeviceOptions, Outputs, Registered
 from clockwork_triton.worker.suitability import check_fit, check_gpu
@@ -32,6 +32,8 @@ COPIES_IN_FLIGHT = 2
 # weights get all that is left, there will be more models, so at least such a part is left too.
 RESERVED_BYTES = 512 * MIB
 RESERVED_SHARE = 0.02
+# A GPU that has nothing to do keeps its clock for at least so long.
+RECENT_NS = 50_000_000
 
 
 @dataclass
@@ -46,7 +48,7 @@ class _SlotStages:
 
 class CudaDevice:
     """See Device. `graphs`: whether the kernels of an INFER are launched as one; `gpu_clock` tells the GPU's
-    in MHz without waiting for it, `clock` is the worker's. `executing`: kernels run."""
+    in MHz, if there is news of it, without waiting; `clock` is the worker's."""
 
     overlaps = True
 
@@ -66,7 +68,8 @@ class CudaDevice:
         self.pages = pages_of(options, driver.available())
         self.workspace_bytes = options.workspace_bytes
         self.lost = False
-        self.executing = False
+        self._executing = False
+        self._executed_ns = -RECENT_NS
         self._driver = driver
         self._graphs = graphs
         self._clock = clock
@@ -84,7 +87,7 @@ class CudaDevice:
         self._slots = [
             _SlotStages(Span.of(driver), Span.of(driver), Span.of(driver)) for _ in range(options.slots)
         ]
-        self._loading = driver.event()
+        self._loading = Span.of(driver)
         self._copied = [driver.event() for _ in range(COPIES_IN_FLIGHT)]
         self._models: dict[int, GpuModel] = {}
         # The thread that receives and the one that executes both begin copies of inputs.
@@ -106,7 +109,11 @@ class CudaDevice:
         )
         yield
         model = GpuModel(self._driver, manifest, artifact)
-        places = Places([self._arena] * len(manifest.segments), self._workspace, self._device_io)
+        places = {
+            "weight": [self._arena] * len(manifest.segments),
+            "workspace": [self._workspace],
+            "io": [self._device_io],
+        }
         with self._watched():
             yield from model.prepare(places, self._streams.weights, graphs=self._graphs)
         self._models[model_id] = model
@@ -121,23 +128,23 @@ class CudaDevice:
             model.close()
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
-        """The programs learn of the new places while the first copies are under way."""
+        """The programs learn of the new places while copies are under way."""
         with self._watched():
             model = self._models[model_id]
             driver, stream = self._driver, self._streams.weights
             segments = [self._arena + first * self.page_bytes for first in first_pages]
-            begin_ns = self._clock()
+            moving = model.moving(segments, stream)
+            driver.record(self._loading.begin, stream)
             for number, (device, host, size) in enumerate(model.copies(segments)):
                 event = self._copied[number % COPIES_IN_FLIGHT]
                 if number >= COPIES_IN_FLIGHT:
-                    self._waiter.wait(event)
+                    self._waiter.wait(event, meanwhile=moving)
                 driver.copy_in(device, host, size, stream)
                 driver.record(event, stream)
-                if number == COPIES_IN_FLIGHT - 1:
-                    model.move_weights(segments)
-            driver.record(self._loading, stream)
-            model.move_weights(segments)
-            return Stages(begin_ns, self._waiter.wait(self._loading))
+            for _ in moving:
+                pass
+            driver.record(self._loading.end, stream)
+            return Stages(*self._waiter.span(self._loading))
 
     def expect(self, model_id: int, batch_size: int, slot: int) -> None:
         """Begins copying the inputs. What is wrong with it will be said by `infer`."""
@@ -149,6 +156,7 @@ class CudaDevice:
 
     def _copy_inputs(self, manifest: Manifest, model_id: int, batch_size: int, slot: int) -> None:
         stages, stream = self._slots[slot], self._streams.inputs
+        stages.arriving = None
         size, _ = _slot_parts(manifest, batch_size)
         self._driver.record(stages.input.begin, stream)
         if size:
@@ -161,26 +169,39 @@ class CudaDevice:
         """Returns when the kernels have run."""
         with self._watched():
             model, stages = self._models[model_id], self._slots[slot]
-            driver, streams = self._driver, self._streams
+            driver = self._driver
             with self._inputs:
                 if stages.arriving != (model_id, batch_size):
                     self._copy_inputs(model.manifest, model_id, batch_size, slot)
                 stages.arriving = None
             program = model.use_slot(batch_size, self._device_io + slot * self._slot_bytes)
-            driver.wait(streams.execution, stages.input.end)
-            driver.record(stages.execution.begin, streams.execution)
-            self.executing = True
-            program.run(streams.execution)
-            driver.record(stages.execution.end, streams.execution)
-            self._copy_outputs(model.manifest, batch_size, slot)
-            begin_ns, end_ns = self._waiter.span(stages.execution, program.expected_ns)
-            self.executing = False
+            begin_ns, end_ns = self._execute(program, stages, model.manifest, batch_size, slot)
             program.expected_ns = end_ns - begin_ns
             # The inputs came before, however long before; the GPU's clock says when and how long they took.
             input_end_ns = begin_ns - driver.elapsed_ns(stages.input.end, stages.execution.begin)
             input_ns = driver.elapsed_ns(stages.input.begin, stages.input.end)
             measured = Stages(begin_ns, end_ns, input_end_ns - input_ns, input_end_ns)
             return _Leaving(self, stages.output, measured)
+
+    def _execute(
+        self, program: DeviceProgram, stages: _SlotStages, manifest: Manifest, batch_size: int, slot: int
+    ) -> tuple[int, int]:
+        """When it began and ended; its outputs are on their way."""
+        driver, stream = self._driver, self._streams.execution
+        driver.wait(stream, stages.input.end)
+        driver.record(stages.execution.begin, stream)
+        self._executing = True
+        try:
+            program.run(stream)
+            driver.record(stages.execution.end, stream)
+            self._copy_outputs(manifest, batch_size, slot)
+            return self._waiter.span(stages.execution, program.expected_ns)
+        finally:
+            self._executing, self._executed_ns = False, self._clock()
+
+    def working(self) -> bool:
+        """Whether kernels run, or did a moment ago."""
+        return self._executing or self._clock() - self._executed_ns < RECENT_NS
 
     def _copy_outputs(self, manifest: Manifest, batch_size: int, slot: int) -> None:
         stages, stream = self._slots[slot], self._streams.outputs

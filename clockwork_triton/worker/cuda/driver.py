@@ -35,13 +35,13 @@ class GpuFacts:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """A launch of a device function on the addresses of its arguments."""
+    """A launch of a device function on the addresses of its arguments, which are read when it is made."""
 
     function: int
     grid: Dim3
     block: Dim3
     shared_bytes: int
-    arguments: tuple[int, ...]
+    arguments: Sequence[int]
 
 
 class Driver(Protocol):
@@ -81,11 +81,12 @@ class Driver(Protocol):
         ...
 
     def happened(self, event: int) -> bool:
-        """Whether all before the event is done. CudaError if it failed."""
+        """Whether all before the event is done; so it is before the event is first recorded. CudaError if it
+        failed."""
         ...
 
     def elapsed_ns(self, begin: int, end: int) -> int:
-        """Between two events that have happened."""
+        """Between two events that were recorded and have happened."""
         ...
 
     def copy_in(self, device: int, host: int, size: int, stream: int) -> None: ...
@@ -104,12 +105,16 @@ class Driver(Protocol):
 
     def launch(self, call: KernelCall, stream: int) -> None: ...
 
-    def graph(self, calls: Sequence[KernelCall], stream: int) -> int:
-        """The calls one after the other, to be launched as one; by `stream` it is brought onto the GPU."""
+    def graph(self, calls: Sequence[KernelCall]) -> int:
+        """The calls one after the other, to be launched as one."""
         ...
 
-    def change(self, graph: int, position: int, call: KernelCall) -> None:
-        """Has the graph's next launches make this call instead; the function stays the same."""
+    def change(self, graph: int, position: int, arguments: list[int]) -> None:
+        """Has the graph's next launches make this call with as many other arguments."""
+        ...
+
+    def upload(self, graph: int, stream: int) -> None:
+        """Brings a graph, new or changed, onto the GPU; otherwise its next launch does that."""
         ...
 
     def launch_graph(self, graph: int, stream: int) -> None: ...

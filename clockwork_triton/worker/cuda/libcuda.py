@@ -9,14 +9,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from ctypes import byref, c_float, c_int, c_size_t, c_ulonglong, c_void_p
+from dataclasses import dataclass
 
 from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, KernelCall
-from clockwork_triton.worker.cuda.symbols import LIBRARY, Library, arguments_of, node_of, open_library
+from clockwork_triton.worker.cuda.symbols import LIBRARY, Library, Node, arguments_of, open_library
 
 _SUCCESS = 0
 _NOT_READY = 600
 _STREAM_NON_BLOCKING = 1
-_EVENT_BLOCKING_SYNC = 1
 _HOST_REGISTER_PORTABLE = 1
 _MULTIPROCESSORS = 16
 _MAJOR, _MINOR = 75, 76
@@ -68,6 +68,14 @@ def _device(cuda: Library, ordinal: int) -> int:
     return device.value
 
 
+@dataclass(frozen=True)
+class _Graph:
+    """What can be launched was made of `graph`, whose nodes' parameters are kept to be changed in place."""
+
+    graph: int
+    nodes: list[tuple[int, Node]]
+
+
 class LibCuda:
     """See Driver. `ordinal`: which GPU, as CUDA counts them."""
 
@@ -80,7 +88,7 @@ class LibCuda:
         self._cuda.cuDevicePrimaryCtxRetain(byref(context), self._device)
         self._context = context
         self._enter()
-        self._graphs: dict[int, tuple[int, list[int]]] = {}
+        self._graphs: dict[int, _Graph] = {}
 
     def _enter(self) -> None:
         """A context is current in one thread at a time; setting it again costs a tenth of a microsecond."""
@@ -122,7 +130,7 @@ class LibCuda:
     def event(self) -> int:
         self._enter()
         event = c_void_p()
-        self._cuda.cuEventCreate(byref(event), _EVENT_BLOCKING_SYNC)
+        self._cuda.cuEventCreate(byref(event), 0)
         return _value(event)
 
     def record(self, event: int, stream: int) -> None:
@@ -134,12 +142,14 @@ class LibCuda:
         self._cuda.cuStreamWaitEvent(stream, event, 0)
 
     def happened(self, event: int) -> bool:
+        self._enter()
         status = self._cuda.cuEventQuery.raw(event)
         if status not in (_SUCCESS, _NOT_READY):
             self._cuda.fail("cuEventQuery", status)
         return bool(status == _SUCCESS)
 
     def elapsed_ns(self, begin: int, end: int) -> int:
+        self._enter()
         milliseconds = c_float()
         self._cuda.cuEventElapsedTime(byref(milliseconds), begin, end)
         return round(milliseconds.value * 1e6)
@@ -174,33 +184,37 @@ class LibCuda:
 
     def launch(self, call: KernelCall, stream: int) -> None:
         self._enter()
-        arguments = arguments_of(call.arguments)
+        _, pointers = arguments_of(call.arguments)
         self._cuda.cuLaunchKernel(
-            call.function, *call.grid, *call.block, call.shared_bytes, stream, arguments, None
+            call.function, *call.grid, *call.block, call.shared_bytes, stream, pointers, None
         )
 
-    def graph(self, calls: Sequence[KernelCall], stream: int) -> int:
+    def graph(self, calls: Sequence[KernelCall]) -> int:
         self._enter()
         graph, executable = c_void_p(), c_void_p()
         self._cuda.cuGraphCreate(byref(graph), 0)
-        nodes: list[int] = []
+        nodes: list[tuple[int, Node]] = []
         previous = c_void_p()
         for call in calls:
-            node = c_void_p()
+            handle, node = c_void_p(), Node.of(call)
             self._cuda.cuGraphAddKernelNode_v2(
-                byref(node), graph, byref(previous) if nodes else None, bool(nodes), byref(node_of(call))
+                byref(handle), graph, byref(previous) if nodes else None, bool(nodes), node
             )
-            nodes.append(_value(node))
-            previous = node
+            nodes.append((_value(handle), node))
+            previous = handle
         self._cuda.cuGraphInstantiateWithFlags(byref(executable), graph, 0)
-        self._cuda.cuGraphUpload(executable, stream)
-        self._graphs[_value(executable)] = _value(graph), nodes
+        self._graphs[_value(executable)] = _Graph(_value(graph), nodes)
         return _value(executable)
 
-    def change(self, graph: int, position: int, call: KernelCall) -> None:
+    def change(self, graph: int, position: int, arguments: list[int]) -> None:
         self._enter()
-        node = self._graphs[graph][1][position]
-        self._cuda.cuGraphExecKernelNodeSetParams_v2(graph, node, byref(node_of(call)))
+        handle, node = self._graphs[graph].nodes[position]
+        node.values[:] = arguments  # type: ignore[assignment]  # invariant: a list of int or c_ulonglong
+        self._cuda.cuGraphExecKernelNodeSetParams_v2(graph, handle, node)
+
+    def upload(self, graph: int, stream: int) -> None:
+        self._enter()
+        self._cuda.cuGraphUpload(graph, stream)
 
     def launch_graph(self, graph: int, stream: int) -> None:
         self._enter()
@@ -209,7 +223,7 @@ class LibCuda:
     def free_graph(self, graph: int) -> None:
         self._enter()
         self._cuda.cuGraphExecDestroy(graph)
-        self._cuda.cuGraphDestroy(self._graphs.pop(graph)[0])
+        self._cuda.cuGraphDestroy(self._graphs.pop(graph).graph)
 
     def close(self) -> None:
         """Releasing the primary context takes all that is in it."""

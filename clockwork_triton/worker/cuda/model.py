@@ -21,7 +21,6 @@ class GpuModel:
         self.programs: dict[int, DeviceProgram] = {}
         self._driver = driver
         self._artifact = artifact
-        self._places = Places([0] * len(manifest.segments), 0, 0)
         self._module: int | None = None
         length = max((segment.file_offset + segment.bytes for segment in manifest.segments), default=0)
         self._weights = PinnedWeights(driver, artifact / "weights.bin", length)
@@ -32,8 +31,8 @@ class GpuModel:
         return Registered(segments, frozenset(self.programs), self.manifest)
 
     def prepare(self, places: Places, stream: int, *, graphs: bool) -> Iterator[None]:
-        """Everything that serving needs, in pieces. Where it fails, nothing stays."""
-        self._places = places
+        """Everything that serving needs, in pieces; `stream` brings graphs onto the GPU. Where it fails,
+        nothing stays."""
         try:
             yield from self._weights.read()
             self._module = self._driver.load_module(
@@ -70,17 +69,17 @@ class GpuModel:
             for address, begin, size in self._weights.chunks(segment.file_offset, segment.bytes)
         ]
 
-    def move_weights(self, segments: Sequence[int]) -> None:
-        """From now on the segments begin there. The model is not running."""
-        self._places.segments[:] = segments
+    def moving(self, segments: Sequence[int], stream: int) -> Iterator[None]:
+        """Has the programs know, piece by piece, that the segments begin there now; `stream` brings it onto
+        the GPU. The model is not running."""
         for program in self.programs.values():
-            program.place("weight", self._places)
+            yield from program.placing("weight", segments, stream)
 
     def use_slot(self, batch_size: int, address: int) -> DeviceProgram:
         """The program, working in the I/O slot at this address."""
         program = self.programs[batch_size]
-        self._places.io = address
-        program.place("io", self._places)
+        for _ in program.placing("io", (address,)):
+            pass
         return program
 
     def close(self) -> None:

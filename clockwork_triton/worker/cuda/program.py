@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from clockwork_triton.artifact import TensorRef, Variant
 from clockwork_triton.artifact.manifest import Launch, Slot
@@ -17,13 +17,11 @@ WINDOW = 16
 IN_FLIGHT = 2
 
 
-@dataclass
-class Places:
-    """Where the parts of device memory that a program works in begin. `io`: of the slot."""
-
-    segments: list[int]
-    workspace: int
-    io: int
+# By space of the device's memory, where its parts begin: "weight", those of a model's segments; "workspace";
+# "io", that of the slot.
+Places = Mapping[str, Sequence[int]]
+# The position of a call, and those of its arguments that are in a space: number, part, distance into it.
+_Moving = tuple[int, tuple[tuple[int, int, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class _Argument:
 
 
 class DeviceProgram:
-    """One batch size. `place` and `run` come from one thread at a time, which the caller sees to."""
+    """One batch size. `placing` and `run` come from one thread at a time, which the caller sees to."""
 
     def __init__(
         self,
@@ -52,38 +50,50 @@ class DeviceProgram:
         """`graph_stream`: brings the graph onto the GPU; None: the kernels are launched one by one."""
         self._driver = driver
         tensors = [_argument(tensor, slot) for tensor in variant.tensors]
-        self._arguments: list[tuple[_Argument, ...]] = []
+        self._addresses: list[list[int]] = []
         self._calls: list[KernelCall] = []
+        self._moving: dict[str, list[_Moving]] = {space: [] for space in places}
         for step in variant.steps:
             for launch in launches[step.kernel]:
-                arguments = tuple(tensors[step.args[number]] for number in launch.args)
-                self._arguments.append(arguments)
-                addresses = tuple(_address(argument, places) for argument in arguments)
-                function = functions[launch.function]
+                arguments = [tensors[step.args[number]] for number in launch.args]
+                addresses = [places[a.space][a.index] + a.offset for a in arguments]
+                for space, moving in self._moving.items():
+                    moved = [
+                        (number, a.index, a.offset) for number, a in enumerate(arguments) if a.space == space
+                    ]
+                    if moved:
+                        moving.append((len(self._calls), tuple(moved)))
+                self._addresses.append(addresses)
                 self._calls.append(
-                    KernelCall(function, launch.grid, launch.block, launch.shared_bytes, addresses)
+                    KernelCall(
+                        functions[launch.function], launch.grid, launch.block, launch.shared_bytes, addresses
+                    )
                 )
-        self._using = {
-            space: [i for i, found in enumerate(self._arguments) if any(a.space == space for a in found)]
-            for space in ("weight", "io")
-        }
         self._graph: int | None = None
         if graph_stream is not None and len(self._calls) >= FEWEST:
-            self._graph = driver.graph(self._calls, graph_stream)
+            self._graph = driver.graph(self._calls)
+            driver.upload(self._graph, graph_stream)
         self._events = [] if self._graph is not None else [driver.event() for _ in range(IN_FLIGHT)]
         self.expected_ns = 0
         """How long it took last."""
 
-    def place(self, space: str, places: Places) -> None:
-        """From the next run on, `space` ("weight" or "io") is where `places` has it."""
-        for position in self._using[space]:
-            call = self._calls[position]
-            addresses = tuple(_address(argument, places) for argument in self._arguments[position])
-            if addresses == call.arguments:
-                continue
-            self._calls[position] = replace(call, arguments=addresses)
-            if self._graph is not None:
-                self._driver.change(self._graph, position, self._calls[position])
+    def placing(self, space: str, begins: Sequence[int], stream: int | None = None) -> Iterator[None]:
+        """Once this has ended, the parts of `space` ("weight" or "io") are where `begins` says. After each
+        piece, some microseconds, the caller may do something else. `stream`: brings it onto the GPU; None:
+        the next run does."""
+        moves = False
+        for position, moved in self._moving[space]:
+            addresses, changed = self._addresses[position], False
+            for number, index, offset in moved:
+                address = begins[index] + offset
+                if addresses[number] != address:
+                    addresses[number], changed = address, True
+            if changed and self._graph is not None:
+                self._driver.change(self._graph, position, addresses)
+                moves = True
+                yield
+        if moves and self._graph is not None and stream is not None:
+            self._driver.upload(self._graph, stream)
 
     def run(self, stream: int) -> None:
         """Enqueues the kernels; without a graph, waits where many are queued."""
@@ -112,11 +122,3 @@ def _argument(tensor: TensorRef, slot: Slot) -> _Argument:
     if tensor.space == "output":
         return _Argument("io", 0, slot.outputs[tensor.index] + tensor.offset)
     return _Argument(tensor.space, tensor.index, tensor.offset)
-
-
-def _address(argument: _Argument, places: Places) -> int:
-    if argument.space == "io":
-        return places.io + argument.offset
-    if argument.space == "workspace":
-        return places.workspace + argument.offset
-    return places.segments[argument.index] + argument.offset

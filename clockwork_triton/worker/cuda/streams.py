@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from clockwork_triton.worker.cuda.driver import Driver
@@ -17,7 +18,11 @@ OUTPUT_PRIORITY = 1
 # A wait sleeps until so long before it is expected to end, then looks again and again: the system wakes a
 # sleeper some tens of microseconds late.
 SPIN_NS = 150_000
+# Where it takes so many times as long as expected, it naps between looks, and leaves the core to others.
+PATIENCE = 2
 NAP_S = 20e-6
+
+_DONE = object()
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,20 @@ class Waiter:
         self._clock = clock
         self._sleep = sleep
 
-    def wait(self, event: int, expected_ns: int = 0) -> int:
-        """Until the event has happened, which is expected to take so long; when that was seen. CudaError."""
+    def wait(self, event: int, expected_ns: int = 0, meanwhile: Iterator[None] | None = None) -> int:
+        """Until the event has happened, which is expected to take so long (0: nobody knows); when that was
+        seen. `meanwhile`: something to do piece by piece until then. CudaError."""
+        patience_ns = self._clock() + PATIENCE * expected_ns
         if expected_ns > SPIN_NS:
             self._sleep((expected_ns - SPIN_NS) / 1e9)
         while not self._driver.happened(event):
-            # Lets other threads of the interpreter in; a longer wait than expected costs no core.
-            self._sleep(0 if expected_ns else NAP_S)
+            if meanwhile is not None and next(meanwhile, _DONE) is not _DONE:
+                continue
+            if self._clock() < patience_ns:
+                # Not a sleep of no time: from Python 3.11 on that takes the system tens of microseconds.
+                os.sched_yield()
+            else:
+                self._sleep(NAP_S)
         return self._clock()
 
     def span(self, span: Span, expected_ns: int = 0) -> tuple[int, int]:

@@ -13,11 +13,13 @@ from clockwork_triton.worker.cuda.driver import CudaError, KernelCall
 LIBRARY = "libcuda.so.1"
 
 # Errors after which every further call in the process fails too: faults of kernels and of the hardware.
-_LOST = frozenset({214, 220, *range(700, 703), 709, *range(710, 720), 999})
+_LOST = frozenset({214, 220, 226, 700, 702, 709, 710, *range(714, 720), 721, 999})
 
 
 class Node(ctypes.Structure):
-    """CUDA_KERNEL_NODE_PARAMS of cuGraphAddKernelNode_v2."""
+    """CUDA_KERNEL_NODE_PARAMS of cuGraphAddKernelNode_v2. `values`: the arguments that it points to."""
+
+    values: ctypes.Array[c_ulonglong]
 
     _fields_ = (
         ("function", c_void_p),
@@ -29,6 +31,14 @@ class Node(ctypes.Structure):
         ("kernel", c_void_p),
         ("context", c_void_p),
     )
+
+    @classmethod
+    def of(cls, call: KernelCall) -> Node:
+        dim3 = c_uint * 3
+        values, pointers = arguments_of(call.arguments)
+        node = cls(call.function, dim3(*call.grid), dim3(*call.block), call.shared_bytes, pointers)
+        node.values = values
+        return node
 
 
 # The functions used, by the types of their arguments; every one returns a CUresult.
@@ -119,20 +129,8 @@ def open_library(path: str) -> Library:
     return library
 
 
-def arguments_of(addresses: Sequence[int]) -> Any:
-    """An array of pointers to the addresses; it keeps them alive."""
+def arguments_of(addresses: Sequence[int]) -> tuple[ctypes.Array[c_ulonglong], Any]:
+    """An array of the addresses, and one of pointers to its elements, which does not keep it alive."""
     values = (c_ulonglong * len(addresses))(*addresses)
     begin, size = ctypes.addressof(values), ctypes.sizeof(c_ulonglong)
-    pointers = (c_void_p * len(addresses))(*(begin + i * size for i in range(len(addresses))))
-    pointers.values = values  # type: ignore[attr-defined]
-    return pointers
-
-
-def node_of(call: KernelCall) -> Node:
-    dim3 = c_uint * 3
-    arguments = arguments_of(call.arguments)
-    node = Node(
-        call.function, dim3(*call.grid), dim3(*call.block), call.shared_bytes, arguments, None, None, None
-    )
-    node.keeps = arguments
-    return node
+    return values, (c_void_p * len(addresses))(*(begin + i * size for i in range(len(addresses))))

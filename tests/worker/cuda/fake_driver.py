@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -85,6 +85,7 @@ class FakeDriver:
         self._tails: dict[int, int] = {}
         self._engines: dict[str, int] = {}
         self._events: dict[int, int] = {}
+        self.uploads: list[tuple[int, int]] = []
         self._effects: list[tuple[int, int, Callable[[], None]]] = []
 
     def fail(self, name: str, *, lost: bool = False) -> None:
@@ -170,7 +171,7 @@ class FakeDriver:
         self._enter("happened")
         self.clock.now_ns += LOOK_NS
         self.settle()
-        return self._events[event] <= self.clock.now_ns
+        return self._events.get(event, 0) <= self.clock.now_ns
 
     def elapsed_ns(self, begin: int, end: int) -> int:
         assert self._events[end] <= self.clock.now_ns
@@ -215,20 +216,27 @@ class FakeDriver:
         self._enter("launch")
         name = self._names[call.function]
         kernel = self.kernels.get(name, lambda addresses: None)
-        done = self._enqueue(name, stream, "kernels", self.launch_ns, lambda: kernel(call.arguments))
+        arguments = tuple(call.arguments)
+        done = self._enqueue(name, stream, "kernels", self.launch_ns, lambda: kernel(arguments))
         self.done.append(Done(name, stream, done.begin_ns, done.end_ns, call=call))
 
-    def graph(self, calls: Sequence[KernelCall], stream: int) -> int:
+    def graph(self, calls: Sequence[KernelCall]) -> int:
         self._enter("graph")
         graph = self._handle()
-        self.graphs[graph] = list(calls)
+        self.graphs[graph] = [replace(call, arguments=tuple(call.arguments)) for call in calls]
         return graph
 
-    def change(self, graph: int, position: int, call: KernelCall) -> None:
+    def change(self, graph: int, position: int, arguments: list[int]) -> None:
         self._enter("change")
-        assert self.graphs[graph][position].function == call.function
+        call = self.graphs[graph][position]
+        assert len(arguments) == len(call.arguments)
         self.changes.append((graph, position))
-        self.graphs[graph][position] = call
+        self.graphs[graph][position] = replace(call, arguments=tuple(arguments))
+
+    def upload(self, graph: int, stream: int) -> None:
+        self._enter("upload")
+        assert graph in self.graphs
+        self.uploads.append((graph, stream))
 
     def launch_graph(self, graph: int, stream: int) -> None:
         self._enter("launch_graph")

@@ -37,7 +37,10 @@ static CUresult enter(const char* name) {
   trouble = NULL;
   return error;
 }
+static __thread CUcontext here;
 #define ENTER do { CUresult status = enter(__func__); if (status != CUDA_SUCCESS) return status; } while (0)
+// For calls that need the context to be current in the thread that makes them.
+#define ENTER_HERE ENTER; do { if (!here) return CUDA_ERROR_INVALID_CONTEXT; } while (0)
 
 struct CUevent_st { double time; };
 struct CUstream_st { unsigned flags; int priority; };
@@ -140,41 +143,39 @@ CUresult CUDAAPI cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuDevicePrimaryCtxRelease(CUdevice device) { ENTER; --contexts; return CUDA_SUCCESS; }
-static __thread CUcontext here;
 CUresult CUDAAPI cuCtxSetCurrent(CUcontext context) { ENTER; here = context; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuCtxGetStreamPriorityRange(int* least, int* greatest) {
-  ENTER;
+  ENTER_HERE;
   *least = 0;
   *greatest = -1;
-  return here ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+  return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuMemGetInfo(size_t* available, size_t* total) {
-  ENTER;
+  ENTER_HERE;
   *total = 1ull << 33;
   *available = *total - live_allocations;
-  return here ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+  return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuMemAlloc(CUdeviceptr* address, size_t size) {
-  ENTER;
-  if (!here) return CUDA_ERROR_INVALID_CONTEXT;
+  ENTER_HERE;
   *address = (CUdeviceptr)(size_t)aligned_alloc(256, (size + 255) / 256 * 256);
   ++live_allocations;
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
-  ENTER;
+  ENTER_HERE;
   free((void*)(size_t)address);
   --live_allocations;
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuMemHostRegister(void* address, size_t size, unsigned flags) {
-  ENTER;
+  ENTER_HERE;
   ++live_pins;
   return flags == CU_MEMHOSTREGISTER_PORTABLE ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
-CUresult CUDAAPI cuMemHostUnregister(void* address) { ENTER; --live_pins; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuMemHostUnregister(void* address) { ENTER_HERE; --live_pins; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuStreamCreateWithPriority(CUstream* stream, unsigned flags, int priority) {
-  ENTER;
+  ENTER_HERE;
   *stream = malloc(sizeof(struct CUstream_st));
   (*stream)->flags = flags;
   (*stream)->priority = priority;
@@ -182,63 +183,64 @@ CUresult CUDAAPI cuStreamCreateWithPriority(CUstream* stream, unsigned flags, in
 }
 int fake_priority(CUstream stream) { return stream->priority; }
 CUresult CUDAAPI cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
-  ENTER;
+  ENTER_HERE;
   return stream && event && flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 CUresult CUDAAPI cuEventCreate(CUevent* event, unsigned flags) {
-  ENTER;
+  ENTER_HERE;
   *event = calloc(1, sizeof(struct CUevent_st));
   return flags & CU_EVENT_DISABLE_TIMING ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 }
-CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) { ENTER; event->time = ++clock_ms; return CUDA_SUCCESS; }
-CUresult CUDAAPI cuEventQuery(CUevent event) { ENTER; return event->time ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY; }
+CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) { ENTER_HERE; event->time = ++clock_ms; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuEventQuery(CUevent event) { ENTER_HERE; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent begin, CUevent end) {
-  ENTER;
+  ENTER_HERE;
+  if (!begin->time || !end->time) return CUDA_ERROR_INVALID_HANDLE;
   *milliseconds = (float)(end->time - begin->time);
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, size_t size, CUstream stream) {
-  ENTER;
+  ENTER_HERE;
   memcpy((void*)(size_t)to, from, size);
   return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 CUresult CUDAAPI cuMemcpyDtoHAsync(void* to, CUdeviceptr from, size_t size, CUstream stream) {
-  ENTER;
+  ENTER_HERE;
   memcpy(to, (void*)(size_t)from, size);
   return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 CUresult CUDAAPI cuModuleLoadData(CUmodule* module, const void* image) {
-  ENTER;
+  ENTER_HERE;
   if (memcmp(image, "\177ELF", 4)) return CUDA_ERROR_INVALID_IMAGE;
   ++live_modules;
   *module = (CUmodule)1;
   return CUDA_SUCCESS;
 }
-CUresult CUDAAPI cuModuleUnload(CUmodule module) { ENTER; --live_modules; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuModuleUnload(CUmodule module) { ENTER_HERE; --live_modules; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
-  ENTER;
+  ENTER_HERE;
   open_kernels();
   for (*function = functions; *function != NULL; *function = (*function)->next)
     if (strcmp((*function)->name, name) == 0) return CUDA_SUCCESS;
   return CUDA_ERROR_NOT_FOUND;
 }
 CUresult CUDAAPI cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
-  ENTER;
+  ENTER_HERE;
   if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) return CUDA_ERROR_INVALID_VALUE;
   shared_limit = value;
   return CUDA_SUCCESS;
 }
-CUresult CUDAAPI cuFuncLoad(CUfunction function) { ENTER; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuFuncLoad(CUfunction function) { ENTER_HERE; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                                 unsigned bz, unsigned shared, CUstream stream, void** arguments, void** extra) {
-  ENTER;
+  ENTER_HERE;
   if (!stream || extra) return CUDA_ERROR_INVALID_VALUE;
   const unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
   run(function, arguments, grid, block, shared);
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuGraphCreate(CUgraph* graph, unsigned flags) {
-  ENTER;
+  ENTER_HERE;
   *graph = calloc(1, sizeof(struct CUgraph_st));
   ++live_graphs;
   return CUDA_SUCCESS;
@@ -252,7 +254,7 @@ static void keep(struct node* node, const CUDA_KERNEL_NODE_PARAMS* params) {
 }
 CUresult CUDAAPI cuGraphAddKernelNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* before, size_t count,
                                       const CUDA_KERNEL_NODE_PARAMS* params) {
-  ENTER;
+  ENTER_HERE;
   struct node* previous = graph->count ? &graph->nodes[graph->count - 1] : NULL;
   if (count != (previous != NULL) || (count && *before != (CUgraphNode)previous)) return CUDA_ERROR_INVALID_VALUE;
   if (params->kern || params->ctx || params->extra) return CUDA_ERROR_INVALID_VALUE;
@@ -262,23 +264,23 @@ CUresult CUDAAPI cuGraphAddKernelNode(CUgraphNode* node, CUgraph graph, const CU
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuGraphInstantiateWithFlags(CUgraphExec* executable, CUgraph graph, unsigned long long flags) {
-  ENTER;
+  ENTER_HERE;
   *executable = (CUgraphExec)graph;
   return flags ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuGraphUpload(CUgraphExec executable, CUstream stream) {
-  ENTER;
+  ENTER_HERE;
   ++uploads;
   return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 CUresult CUDAAPI cuGraphExecKernelNodeSetParams(CUgraphExec executable, CUgraphNode node,
                                                 const CUDA_KERNEL_NODE_PARAMS* params) {
-  ENTER;
+  ENTER_HERE;
   keep((struct node*)node, params);
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuGraphLaunch(CUgraphExec executable, CUstream stream) {
-  ENTER;
+  ENTER_HERE;
   CUgraph graph = (CUgraph)executable;
   for (int i = 0; i < graph->count; ++i) {
     const CUDA_KERNEL_NODE_PARAMS* p = &graph->nodes[i].params;
@@ -288,9 +290,9 @@ CUresult CUDAAPI cuGraphLaunch(CUgraphExec executable, CUstream stream) {
   }
   return stream ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
-CUresult CUDAAPI cuGraphExecDestroy(CUgraphExec executable) { ENTER; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuGraphExecDestroy(CUgraphExec executable) { ENTER_HERE; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuGraphDestroy(CUgraph graph) {
-  ENTER;
+  ENTER_HERE;
   free(graph);
   --live_graphs;
   return CUDA_SUCCESS;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,23 @@ def test_memory_goes_there_and_back(driver: LibCuda, library: Any) -> None:
 
 def test_events_happen_and_are_apart(driver: LibCuda) -> None:
     stream, begin, end = driver.stream(0), driver.event(), driver.event()
-    assert not driver.happened(begin)
+    assert driver.happened(begin), "as ever with one that was not recorded"
     driver.record(begin, stream)
     driver.record(end, stream)
     driver.wait(stream, end)
     assert driver.happened(end)
     assert driver.elapsed_ns(begin, end) == 1_000_000
+
+
+def test_any_thread_may_ask_for_events(driver: LibCuda) -> None:
+    """The context is current in the thread that opened it, and in others once they have entered it."""
+    stream, begin, end = driver.stream(0), driver.event(), driver.event()
+    driver.record(begin, stream)
+    driver.record(end, stream)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(driver.elapsed_ns, begin, end).result() == 1_000_000
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(driver.happened, end).result()
 
 
 def _call(driver: LibCuda, module: int, arguments: tuple[int, ...]) -> KernelCall:
@@ -97,12 +109,13 @@ def test_kernels_are_launched_one_by_one_and_as_a_graph_that_can_change(
     driver.launch(first, stream)
     assert (y == 11).all()
     y[:] = 0
-    graph = driver.graph([first, second], stream)
+    graph = driver.graph([first, second])
+    driver.upload(graph, stream)
     assert (library.fake_live(GRAPHS), library.fake_live(UPLOADS)) == (1, 1)
     assert (z == 0).all()
     driver.launch_graph(graph, stream)
     assert (z == 21).all()
-    driver.change(graph, 1, _call(driver, module, (x.ctypes.data, by.ctypes.data, z.ctypes.data)))
+    driver.change(graph, 1, [x.ctypes.data, by.ctypes.data, z.ctypes.data])
     driver.launch_graph(graph, stream)
     assert (z == 11).all()
     driver.free_graph(graph)
@@ -120,7 +133,17 @@ def test_much_shared_memory_is_asked_for(driver: LibCuda, library: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "lost"), [(2, False), (700, True), (719, True), (214, True), (500, False)]
+    ("status", "lost"),
+    [
+        (2, False),
+        (700, True),
+        (719, True),
+        (214, True),
+        (500, False),
+        (701, False),
+        (712, False),
+        (721, True),
+    ],
 )
 def test_errors_have_names_and_some_end_it_all(
     driver: LibCuda, library: Any, status: int, lost: bool
