@@ -230,6 +230,20 @@ SCHEDULING: tuple[Flag, ...] = (
         shown="1G; of a GPU what is free",
     ),
     Flag(
+        "device-workspace",
+        byte_size,
+        1 << 30,
+        "memory of each device for what kernels leave to the next ones of an INFER",
+        shown="1G",
+    ),
+    Flag(
+        "device-slot",
+        byte_size,
+        0,
+        "memory of each place for the inputs and outputs of an INFER, such as 128M; a device has eight",
+        shown="256M; of a GPU 64M",
+    ),
+    Flag(
         "artifact-cache",
         Path,
         default_cache_dir(),

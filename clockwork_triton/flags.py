@@ -77,6 +77,8 @@ class ServeOptions:
     default_slo_ms: float | None
     device: tuple[str, ...]
     device_memory: int
+    device_workspace: int
+    device_slot: int
     artifact_cache: Path
     frontends: int
     busy_poll_us: int

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import mmap
 import os
 import pickle
 import resource
@@ -55,7 +56,6 @@ from converters.pool import ConversionPool
 
 log = logging.getLogger(__name__)
 
-WORKSPACE_BYTES = 1 << 30
 OPEN_FILES = 1 << 16
 BUFFER_SHARE = 0.08
 """Of a request's budget, for the way of its answer through a front end that shares its core with clients."""
@@ -267,8 +267,8 @@ def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tu
         WorkerOptions(
             device,
             options.device_memory or default_memory(device),
-            WORKSPACE_BYTES,
-            slot_bytes=slot_bytes(device),
+            options.device_workspace,
+            slot_bytes=_whole_pages(options.device_slot or slot_bytes(device)),
             cores=_cores(device, cores_for(index, len(devices), each), options.threads),
             arena_fds=arena_fds,
             busy_poll_us=options.busy_poll_us,
@@ -276,6 +276,10 @@ def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tu
         )
         for index, device in enumerate(devices)
     )
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def _cores(device: str, cores: tuple[int, ...], threads: int) -> tuple[int, ...]:

@@ -33,6 +33,8 @@ def parse(*argv: str) -> ServeOptions:
         (["--device", "cpu:0,cpu:1"], "device", ("cpu:0", "cpu:1")),
         (["--device-memory", "2G"], "device_memory", 2 << 30),
         (["--device-memory", "1.5MiB"], "device_memory", 3 << 19),
+        (["--device-workspace", "4G"], "device_workspace", 4 << 30),
+        (["--device-slot", "128M"], "device_slot", 128 << 20),
         (["--default-slo-ms", "25"], "default_slo_ms", 25.0),
         (["--default-slo-ms", "0"], "default_slo_ms", None),
         (["--load-model=a", "--load-model", "b", "--model-control-mode=poll"], "load_model", ("a", "b")),

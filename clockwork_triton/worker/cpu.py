@@ -121,8 +121,9 @@ class CpuDevice:
         model = self._models.get(model_id)
         return None if model is None else model.facts
 
-    def unregister(self, model_id: int) -> None:
+    def unregister(self, model_id: int) -> Iterator[None]:
         self._models.pop(model_id, None)
+        yield from ()
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         begin_ns = time.monotonic_ns()

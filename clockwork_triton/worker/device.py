@@ -91,8 +91,8 @@ class Device(Protocol):
         """None: no such model, or not ready yet."""
         ...
 
-    def unregister(self, model_id: int) -> None:
-        """Forgets the model, which is not loaded; an unknown one is no error."""
+    def unregister(self, model_id: int) -> Iterator[None]:
+        """Forgets the model, which is not loaded, in pieces as `register`; an unknown one is no error."""
         ...
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:

@@ -63,8 +63,9 @@ class EmulatedDevice:
         model = self._models.get(model_id)
         return None if model is None else model.facts
 
-    def unregister(self, model_id: int) -> None:
+    def unregister(self, model_id: int) -> Iterator[None]:
         self._models.pop(model_id, None)
+        yield from ()
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         return _sleep(self._models[model_id].load_ns)

@@ -84,9 +84,9 @@ class HostingDevice:
         hosted = self._hosted.get(model_id)
         return self._device.registered(model_id) if hosted is None else hosted.facts
 
-    def unregister(self, model_id: int) -> None:
+    def unregister(self, model_id: int) -> Iterator[None]:
         if self._hosted.pop(model_id, None) is None:
-            self._device.unregister(model_id)
+            yield from self._device.unregister(model_id)
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         if model_id not in self._hosted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from clockwork_triton.artifact import Manifest
@@ -82,13 +82,13 @@ class Performer:
         except Exception as error:
             return _failure(order.action, error)
 
-    def unregister(self, model_id: int) -> None:
-        """Forgets the model; one that is loaded is unloaded."""
+    def unregister(self, model_id: int) -> Iterator[None]:
+        """Forgets the model, in pieces; one that is loaded is unloaded."""
         with self._changing:
             self._loaded.discard(model_id)
             if model_id in self._arena:
                 self._arena.free(model_id)
-        self._device.unregister(model_id)
+        yield from self._device.unregister(model_id)
 
     def _infer(self, order: Order) -> Outcome:
         action, slot = order.action, order.slot

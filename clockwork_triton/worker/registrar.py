@@ -6,7 +6,7 @@ import gc
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clockwork_triton.worker.device import Device
@@ -48,7 +48,7 @@ class Registrar:
         self._tasks.put(lambda: self._register(model_id, artifact))
 
     def unregister(self, model_id: int) -> None:
-        self._tasks.put(lambda: self._performer.unregister(model_id))
+        self._tasks.put(lambda: self._in_pieces(self._performer.unregister(model_id)))
 
     def stop(self, timeout_s: float) -> None:
         self._tasks.put(None)
@@ -79,13 +79,16 @@ class Registrar:
             gc.freeze()
         self._registered(model_id, error)
 
+    def _in_pieces(self, work: Iterator[None]) -> None:
+        for _ in work:
+            self._wait_quiet(PATIENCE_S)
+
     def _prepare(self, model_id: int, artifact: Path) -> str:
         """Registers the model at the device; the answer is empty, or why it cannot be run."""
         if self._device.registered(model_id) is not None:
             return f"model {model_id} is registered already"
         try:
-            for _ in self._device.register(model_id, artifact):
-                self._wait_quiet(PATIENCE_S)
+            self._in_pieces(self._device.register(model_id, artifact))
         except Exception as error:
             log.warning("cannot run %s: %s", artifact, error)
             return str(error) or type(error).__name__

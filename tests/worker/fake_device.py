@@ -52,8 +52,9 @@ class FakeDevice:
     def registered(self, model_id: int) -> Registered | None:
         return self._models.get(model_id)
 
-    def unregister(self, model_id: int) -> None:
+    def unregister(self, model_id: int) -> Iterator[None]:
         self.calls.append(("unregister", model_id))
+        yield
         self._models.pop(model_id, None)
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:

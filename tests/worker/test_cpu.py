@@ -62,7 +62,7 @@ def test_registering_again_after_unregistering_works(device: CpuDevice, artifact
         facts = device.registered(1)
         assert facts is not None
         assert (facts.segments, facts.batch_sizes) == ((1, 2), {1, 2, tiny.BROKEN_SIZE})
-        device.unregister(1)
+        list(device.unregister(1))
     assert device.registered(1) is None
 
 
@@ -76,5 +76,5 @@ def test_unregistering_unmaps_the_kernels(device: CpuDevice, artifact: Path) -> 
         with pytest.raises(Exception, match="shape"):
             device.infer(model_id, tiny.BROKEN_SIZE, 0)
         assert library in Path("/proc/self/maps").read_text()
-        device.unregister(model_id)
+        list(device.unregister(model_id))
     assert library not in Path("/proc/self/maps").read_text()

@@ -81,7 +81,7 @@ def ask(artifact: Path, *requests: Record) -> list[Record]:
         answers.append(
             record if isinstance(record, str) else [Tensor(t.shape, bytes(t.data)) for t in record]
         )  # type: ignore[arg-type]
-    device.unregister(1)
+    list(device.unregister(1))
     assert device.registered(1) is None
     device.close()
     os.close(given.io_fd)

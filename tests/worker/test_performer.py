@@ -112,7 +112,7 @@ def test_a_load_that_fails_leaves_the_pages_free(stage: Stage) -> None:
 
 def test_unregistering_unloads(stage: Stage) -> None:
     stage.load(1, 0, 4)
-    stage.performer.unregister(1)
+    list(stage.performer.unregister(1))
     assert stage.do(ActionKind.INFER).status is Status.UNKNOWN_MODEL
     stage.register(2)
     assert stage.load(2, 0, 4).status is Status.OK

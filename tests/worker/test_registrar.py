@@ -80,6 +80,15 @@ def test_every_piece_waits_for_a_quiet_moment() -> None:
     assert len([wait for wait in waits if wait > 0]) >= 6
 
 
+def test_every_piece_of_forgetting_a_model_waits_for_a_quiet_moment_too() -> None:
+    waits: list[float] = []
+    desk = Desk(lambda timeout_s: not waits.append(timeout_s))
+    desk.device.unregister = lambda model_id: iter([None] * 5)  # type: ignore[method-assign]
+    desk.registrar.unregister(1)
+    desk.registrar.stop(TIMEOUT_S)
+    assert len([wait for wait in waits if wait > 0]) == 6
+
+
 def _in_pieces(
     register: Callable[[int, Path], Iterator[None]], pieces: int
 ) -> Callable[[int, Path], Iterator[None]]:

@@ -122,10 +122,10 @@ class CudaDevice:
         model = self._models.get(model_id)
         return None if model is None else model.facts
 
-    def unregister(self, model_id: int) -> None:
+    def unregister(self, model_id: int) -> Iterator[None]:
         model = self._models.pop(model_id, None)
         if model is not None:
-            model.close()
+            yield from model.closing()
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         """The programs learn of the new places while copies are under way."""
@@ -221,7 +221,8 @@ class CudaDevice:
 
     def close(self) -> None:
         for model in self._models.values():
-            model.close()
+            for _ in model.closing():
+                pass
         self._models.clear()
         with suppress(CudaError):
             self._driver.unpin(self._host_io)

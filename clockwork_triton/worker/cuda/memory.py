@@ -46,10 +46,11 @@ class PinnedWeights:
             yield self._memory.address + position, position - begin, end - position
             position = end
 
-    def close(self) -> None:
-        """Unpins; the memory goes with its last view."""
+    def unpin(self) -> Iterator[None]:
+        """In pieces; the memory goes with its last view."""
         while self._pinned:
             self._driver.unpin(self._pinned.pop())
+            yield
 
 
 def _fill(file: FileIO, view: memoryview) -> int:

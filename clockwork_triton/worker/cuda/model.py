@@ -58,7 +58,8 @@ class GpuModel:
                 )
                 yield
         except BaseException:
-            self.close()
+            for _ in self.closing():
+                pass
             raise
 
     def copies(self, segments: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -82,12 +83,14 @@ class GpuModel:
             pass
         return program
 
-    def close(self) -> None:
+    def closing(self) -> Iterator[None]:
+        """Gives everything back, in pieces."""
         with suppress(CudaError):
-            for program in self.programs.values():
-                program.close()
+            while self.programs:
+                self.programs.popitem()[1].close()
+                yield
             if self._module is not None:
-                self._driver.unload_module(self._module)
-            self._weights.close()
-        self.programs.clear()
-        self._module = None
+                module, self._module = self._module, None
+                self._driver.unload_module(module)
+                yield
+            yield from self._weights.unpin()

@@ -278,8 +278,8 @@ def test_serving_allocates_and_loads_nothing(bench: Bench) -> None:
 def test_everything_is_given_back(bench: Bench) -> None:
     assert bench.driver.modules
     assert len(bench.driver.pinned) == 2
-    bench.device.unregister(1)
-    bench.device.unregister(1)
+    list(bench.device.unregister(1))
+    list(bench.device.unregister(1))
     assert (bench.driver.modules, bench.driver.graphs) == (set(), {})
     assert len(bench.driver.pinned) == 1
     bench.device.close()
