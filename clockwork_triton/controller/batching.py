@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-from itertools import islice
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from clockwork_triton.controller.keys import FAR
@@ -108,41 +108,52 @@ def patient_batch(
 ) -> tuple[int, tuple[int, ...]]:
     """The largest batch of requests without a deadline, of which there must be one: size index and places.
 
-    It is full, or does more rows in the same time than those that are. `expected_ns`: of each size.
+    It is full, or does more rows in the same time than those that are. `expected_ns`: of each size. They run
+    in the order in which they came.
     """
     places = [place for place, entry in enumerate(queue.entries) if entry[1] >= FAR]
-    rows = [queue.entries[place][3].rows for place in places]
-    best, best_count, best_rate = -1, 0, 0.0
-    for index in range(len(sizes) - 1, -1, -1):
-        count = 0
-        total = 0
-        while count < len(rows) and total + rows[count] <= sizes[index]:
-            total += rows[count]
-            count += 1
-        rate = total / expected_ns[index]
-        if rate > best_rate:
-            best, best_count, best_rate = index, count, rate
-        if total == sizes[index]:
-            break
-    if best < 0:
-        # The first alone is larger than these sizes.
-        return queue.entries[places[0]][3].size, (places[0],)
-    return best, tuple(places[:best_count])
+    totals = list(accumulate(queue.entries[place][3].rows for place in places))
+
+    def fill(index: int) -> tuple[tuple[int, ...], int]:
+        count = bisect_right(totals, sizes[index])
+        return tuple(places[:count]), totals[count - 1] if count else 0
+
+    best = _most_rows(sizes, expected_ns, fill)
+    # Otherwise the first alone is larger than these sizes.
+    return best or (queue.entries[places[0]][3].size, (places[0],))
 
 
 def _best_mixed(queue: RequestQueue, start_ns: int, replica: Replica) -> Choice | None:
-    """For requests of several rows or levels: fill each size greedily in order, and take the fill that does
-    most rows in the same time, the largest of several."""
-    best: Choice | None = None
+    """For requests of several rows or levels: those of each size are in order, but need not be neighbours."""
+    sizes = replica.model.sizes
+
+    def fill(index: int) -> tuple[tuple[int, ...], int]:
+        return _fill(queue, sizes[index], start_ns + replica.bound_ns[index])
+
+    best = _most_rows(sizes, replica.expected_ns, fill, replica.slow)
+    return None if best is None else Choice(best[0], best[1][0], best[1][-1] + 1, best[1])
+
+
+def _most_rows(
+    sizes: Sequence[int],
+    expected_ns: Sequence[int],
+    fill: Callable[[int], tuple[tuple[int, ...], int]],
+    slow: Sequence[bool] | None = None,
+) -> tuple[int, tuple[int, ...]] | None:
+    """Of the fills of each size, the one that does most rows in the same time, the largest of several: size
+    index and places. None if nothing fits.
+
+    `fill(index)`: places and the rows at them. Sizes below a full one, unless that is `slow`, are not tried.
+    """
+    best: tuple[int, tuple[int, ...]] | None = None
     best_rate = 0.0
-    for index in range(len(replica.model.sizes) - 1, -1, -1):
-        places, rows = _fill(queue, replica.model.sizes[index], start_ns + replica.bound_ns[index])
-        if places:
-            rate = rows / replica.expected_ns[index]
-            if rate > best_rate:
-                best, best_rate = Choice(index, places[0], places[-1] + 1, places), rate
-            if rows == replica.model.sizes[index] and not replica.slow[index]:
-                break
+    for index in range(len(sizes) - 1, -1, -1):
+        places, rows = fill(index)
+        rate = rows / expected_ns[index]
+        if rate > best_rate:
+            best, best_rate = (index, places), rate
+        if rows == sizes[index] and not (slow and slow[index]):
+            break
     return best
 
 
