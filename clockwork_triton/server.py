@@ -29,6 +29,7 @@ from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.allocator import keep_freed_memory
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.facilities import Facilities
+from clockwork_triton.frontend.gpu_sampler import GpuSampler
 from clockwork_triton.frontend.metrics import Metrics
 from clockwork_triton.frontend.metrics_http import MetricsServer
 from clockwork_triton.frontend.queries import ServerIdentity
@@ -121,9 +122,9 @@ class Server:
             ),
         )
         self._ports = Ports(options, self._plane, ServerIdentity(options.id, __version__))
-        self._exposition = Metrics(
-            self._plane, self._gauges, nvml=Nvml.open() if options.allow_gpu_metrics else None
-        )
+        nvml = Nvml.open() if options.allow_metrics and options.allow_gpu_metrics else None
+        gpus = GpuSampler(nvml.states) if nvml is not None else None
+        self._exposition = Metrics(self._plane, self._gauges, gpus=gpus)
         self._metrics = MetricsServer(self._render)
         self._reports: Sequence[Report] = ()
         self._hub = self._make_hub(arena_fds) if arena_fds else None
@@ -219,6 +220,7 @@ class Server:
     async def _render(self) -> str:
         if self._hub is not None:
             await self._hub.collect()
+        await self._exposition.sample()
         return self._exposition.render()
 
     def _make_hub(self, arena_fds: Sequence[int]) -> Hub:

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from clockwork_triton.doctor.checks import Finding, Verdict, examine
+from clockwork_triton.doctor.checks import examine
 from clockwork_triton.doctor.facts import gather
+from clockwork_triton.doctor.finding import Finding, Verdict
 from clockwork_triton.nvml import Nvml
 from converters.nvcc import find_compiler
 

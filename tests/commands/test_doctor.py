@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clockwork_triton.commands import doctor
-from clockwork_triton.doctor.checks import Finding, Verdict
+from clockwork_triton.doctor.finding import Finding, Verdict
 
 
 def test_findings_are_printed_and_what_does_not_work_fails(
