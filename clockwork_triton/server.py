@@ -18,10 +18,8 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
-from clockwork_triton.devices import default_memory, gpu_of, slot_bytes, worker_cores
 from clockwork_triton.engine.engine import Engine
-from clockwork_triton.engine.options import EngineOptions, WorkerOptions
-from clockwork_triton.engine.worker_process import cores_for
+from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.event_loop import longest_turn_ns
 from clockwork_triton.flag_settings import latency_options
@@ -52,11 +50,11 @@ from clockwork_triton.telemetry.stages import quantiles_ns
 from clockwork_triton.telemetry.statistics import Statistics
 from clockwork_triton.telemetry.trace_settings import from_options
 from clockwork_triton.telemetry.tracer import Tracer
+from clockwork_triton.workers import announce, leave_cores_to, worker_options
 from converters.pool import ConversionPool
 
 log = logging.getLogger(__name__)
 
-WORKSPACE_BYTES = 1 << 30
 OPEN_FILES = 1 << 16
 BUFFER_SHARE = 0.08
 """Of a request's budget, for the way of its answer through a front end that shares its core with clients."""
@@ -72,7 +70,8 @@ class Server:
             _check_front_ends(options)
         arena_fds = tuple(make_arena(number) for number in range(options.frontends))
         workers = worker_options(options, arena_fds)
-        _leave_cores_to(workers)
+        announce(workers)
+        leave_cores_to(workers)
         keep_freed_memory()
         _allow_open_files()
         self._bars = ConversionBars()
@@ -261,43 +260,12 @@ def _signalled(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tuple[WorkerOptions, ...]:
-    """A worker for each device, on cores of its own where there are enough."""
-    devices = options.device
-    each = max(worker_cores(device, options.threads) for device in devices)
-    return tuple(
-        WorkerOptions(
-            device,
-            options.device_memory or default_memory(device),
-            WORKSPACE_BYTES,
-            slot_bytes=slot_bytes(device),
-            cores=_cores(device, cores_for(index, len(devices), each), options.threads),
-            arena_fds=arena_fds,
-            busy_poll_us=options.busy_poll_us,
-            threads=options.threads,
-        )
-        for index, device in enumerate(devices)
-    )
-
-
-def _cores(device: str, cores: tuple[int, ...], threads: int) -> tuple[int, ...]:
-    """The cores, or any where there are too few for the threads of a CPU's kernels."""
-    return () if gpu_of(device) is None and len(cores) < threads else cores
-
-
 def _check_front_ends(options: ServeOptions) -> None:
     """ServerError where processes cannot share the ports: each would be given one of its own."""
     if (options.allow_grpc and not options.grpc_port) or (options.allow_http and not options.http_port):
         raise ServerError(Code.INVALID_ARG, "--frontends needs ports that are named, not 0")
     if options.trace_config:
         log_notice("", "--trace-config: front ends of their own processes write no traces")
-
-
-def _leave_cores_to(workers: Sequence[WorkerOptions]) -> None:
-    """Takes this process, and the converters it starts, off the cores of the workers."""
-    rest = os.sched_getaffinity(0) - {core for worker in workers for core in worker.cores}
-    if rest:
-        os.sched_setaffinity(0, rest)
 
 
 def _allow_open_files() -> None:

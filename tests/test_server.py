@@ -22,7 +22,8 @@ from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
 from clockwork_triton.flags import parse_serve
-from clockwork_triton.server import OPEN_FILES, worker_options
+from clockwork_triton.server import OPEN_FILES
+from clockwork_triton.workers import worker_options
 
 
 def write_model(repository: Path, name: str, factor: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -181,18 +180,3 @@ class WorkerProcess:
         self.kill()
         self.region.close()
         self._on_lost(self, reason)
-
-
-def cores_for(device_index: int, devices: int, each: int = 1) -> tuple[int, ...]:
-    """Cores of its own for each worker, the first core being the front end's: `each` of them, or one where
-    there are too few for that; () where there is none. As many workers as cores share one with the front end,
-    rather than with each other, since they have more to do."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < devices * each + 1:
-        each = 1
-    if 1 < devices == len(cores):
-        return (cores[device_index],)
-    if len(cores) < devices + 1:
-        return () if len(cores) < 2 else (cores[1 + device_index % (len(cores) - 1)],)
-    begin = 1 + device_index * each
-    return tuple(cores[begin : begin + each])
