@@ -11,24 +11,38 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.repository.loader import ModelSource
 from clockwork_triton.worker.cuda import libcuda
-from clockwork_triton.worker.cuda.driver import CudaError
+from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, NoDriverError
+from clockwork_triton.worker.cuda.visible import NO_DEVICE, hides_all, visible
 from converters.request import PRECISIONS, ConversionRequest
 
 PRECISION = "precision"
 """The parameter of a configuration that says how exactly a GPU multiplies."""
 
 
-def found_devices() -> tuple[str, ...]:
-    """Every GPU, and the CPU: for models whose configuration asks for it, and for all where no GPU is."""
-    return (*(f"cuda:{ordinal}" for ordinal in range(gpu_count())), "cpu:0")
-
-
-def gpu_count() -> int:
-    """0 also where there is no driver."""
+def found_devices() -> tuple[tuple[str, ...], str]:
+    """Every GPU, and the CPU: for models whose configuration asks for it, and for all where no GPU is. And
+    what is to be said where there is a driver that gives none; empty elsewhere."""
+    gpus, warning = 0, ""
     try:
-        return libcuda.count()
+        gpus = libcuda.count()
+    except NoDriverError:
+        pass
+    except CudaError as error:
+        if not (error.status == NO_DEVICE and hides_all(visible())):
+            warning = (
+                f"no GPU is used, for the driver does not work: {error}. Models are served on the CPU; "
+                "clockwork-triton doctor says what to do"
+            )
+    return (*(f"cuda:{ordinal}" for ordinal in range(gpus)), "cpu:0"), warning
+
+
+def gpu_facts(device: str) -> GpuFacts | None:
+    """What the GPU that a device is says of itself; None if it is none or does not say."""
+    gpu = gpu_of(device)
+    try:
+        return None if gpu is None else libcuda.facts(gpu)
     except CudaError:
-        return 0
+        return None
 
 
 def gpu_arch(ordinal: int = 0) -> str:

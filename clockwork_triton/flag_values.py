@@ -39,8 +39,10 @@ def device_list(text: str) -> tuple[str, ...]:
     """Devices with commas between them, such as cpu:0,cpu:1. The same device twice is an error."""
     devices = tuple(word.strip() for word in text.split(","))
     for device in devices:
-        if not re.fullmatch(r"(cpu|cuda)(:\d{1,4})?|(?!(cpu|cuda)\b)[a-z]+(:[\w.=/-]+)?", device, re.ASCII):
-            raise argparse.ArgumentTypeError(f"'{device}' is not a device such as cpu:0")
+        if not re.fullmatch(r"(cpu|cuda)(:\d{1,4})?|emulated(:[\w.=/-]+)?", device, re.ASCII):
+            raise argparse.ArgumentTypeError(
+                f"'{device}' is not a device: there are cpu:N, cuda:N (GPU number N) and emulated:KIND"
+            )
     if len(set(devices)) < len(devices):
         raise argparse.ArgumentTypeError(f"'{text}' names a device twice")
     return devices

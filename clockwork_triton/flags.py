@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from clockwork_triton.devices import found_devices
 from clockwork_triton.flag_table import FLAGS, Effect, Flag
@@ -100,9 +100,16 @@ class ServeOptions:
         return frozenset(int(number or 0) for kind, _, number in kinds if kind == "cuda")
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse's shows all flags, which are pages, before it says what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of every flag of the table. It takes no abbreviations, as Triton takes none."""
-    parser = argparse.ArgumentParser(prog="clockwork-triton serve", allow_abbrev=False)
+    parser = _Parser(prog="clockwork-triton serve", allow_abbrev=False)
     for flag in FLAGS:
         names = [f"--{name}" for name in (flag.name, *flag.aliases)]
         settings: dict[str, Any] = {"dest": flag.field, "type": flag.kind, "help": _help(flag)}
@@ -119,15 +126,19 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def parse_serve(argv: Sequence[str], policies: Sequence[str]) -> tuple[ServeOptions, list[str]]:
-    """The options, and a notice for each flag given that has no effect. Exits with a message on bad flags."""
+    """The options, and notices: of flags given that have no effect, of GPUs that cannot be used. Exits with a
+    message on bad flags."""
     parser = make_parser()
     given = vars(parser.parse_args(list(argv)))
     given |= {flag.field: tuple(given[flag.field]) for flag in FLAGS if flag.repeat}
     given["disable_auto_complete_config"] |= given["strict_model_config"]
-    given["device"] = given["device"] or found_devices()
     _check(parser, given, policies)
+    notices = _notices(given)
+    if not given["device"]:
+        given["device"], warning = found_devices()
+        notices += [warning] if warning else []
     options = ServeOptions(**{field.name: given[field.name] for field in fields(ServeOptions)})
-    return options, _notices(given)
+    return options, notices
 
 
 def _check(parser: argparse.ArgumentParser, given: dict[str, Any], policies: Sequence[str]) -> None:

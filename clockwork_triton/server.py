@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import mmap
 import os
 import pickle
 import resource
@@ -19,10 +18,8 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
-from clockwork_triton.devices import default_memory, gpu_of, slot_bytes, worker_cores
 from clockwork_triton.engine.engine import Engine
-from clockwork_triton.engine.options import EngineOptions, WorkerOptions
-from clockwork_triton.engine.worker_process import cores_for
+from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.event_loop import longest_turn_ns
 from clockwork_triton.flag_settings import latency_options
@@ -30,6 +27,7 @@ from clockwork_triton.flags import ServeOptions
 from clockwork_triton.frontend.allocator import keep_freed_memory
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.facilities import Facilities
+from clockwork_triton.frontend.gpu_sampler import GpuSampler
 from clockwork_triton.frontend.metrics import Metrics
 from clockwork_triton.frontend.metrics_http import MetricsServer
 from clockwork_triton.frontend.queries import ServerIdentity
@@ -52,6 +50,7 @@ from clockwork_triton.telemetry.stages import quantiles_ns
 from clockwork_triton.telemetry.statistics import Statistics
 from clockwork_triton.telemetry.trace_settings import from_options
 from clockwork_triton.telemetry.tracer import Tracer
+from clockwork_triton.workers import announce, leave_cores_to, worker_options
 from converters.pool import ConversionPool
 
 log = logging.getLogger(__name__)
@@ -71,7 +70,8 @@ class Server:
             _check_front_ends(options)
         arena_fds = tuple(make_arena(number) for number in range(options.frontends))
         workers = worker_options(options, arena_fds)
-        _leave_cores_to(workers)
+        announce(workers)
+        leave_cores_to(workers)
         keep_freed_memory()
         _allow_open_files()
         self._bars = ConversionBars()
@@ -121,9 +121,9 @@ class Server:
             ),
         )
         self._ports = Ports(options, self._plane, ServerIdentity(options.id, __version__))
-        self._exposition = Metrics(
-            self._plane, self._gauges, nvml=Nvml.open() if options.allow_gpu_metrics else None
-        )
+        nvml = Nvml.open() if options.allow_metrics and options.allow_gpu_metrics else None
+        gpus = GpuSampler(nvml.states) if nvml is not None else None
+        self._exposition = Metrics(self._plane, self._gauges, gpus=gpus)
         self._metrics = MetricsServer(self._render)
         self._reports: Sequence[Report] = ()
         self._hub = self._make_hub(arena_fds) if arena_fds else None
@@ -219,6 +219,7 @@ class Server:
     async def _render(self) -> str:
         if self._hub is not None:
             await self._hub.collect()
+        await self._exposition.sample()
         return self._exposition.render()
 
     def _make_hub(self, arena_fds: Sequence[int]) -> Hub:
@@ -259,47 +260,12 @@ def _signalled(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def worker_options(options: ServeOptions, arena_fds: tuple[int, ...] = ()) -> tuple[WorkerOptions, ...]:
-    """A worker for each device, on cores of its own where there are enough."""
-    devices = options.device
-    each = max(worker_cores(device, options.threads) for device in devices)
-    return tuple(
-        WorkerOptions(
-            device,
-            options.device_memory or default_memory(device),
-            options.device_workspace,
-            slot_bytes=_whole_pages(options.device_slot or slot_bytes(device)),
-            cores=_cores(device, cores_for(index, len(devices), each), options.threads),
-            arena_fds=arena_fds,
-            busy_poll_us=options.busy_poll_us,
-            threads=options.threads,
-        )
-        for index, device in enumerate(devices)
-    )
-
-
-def _whole_pages(size: int) -> int:
-    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-
-
-def _cores(device: str, cores: tuple[int, ...], threads: int) -> tuple[int, ...]:
-    """The cores, or any where there are too few for the threads of a CPU's kernels."""
-    return () if gpu_of(device) is None and len(cores) < threads else cores
-
-
 def _check_front_ends(options: ServeOptions) -> None:
     """ServerError where processes cannot share the ports: each would be given one of its own."""
     if (options.allow_grpc and not options.grpc_port) or (options.allow_http and not options.http_port):
         raise ServerError(Code.INVALID_ARG, "--frontends needs ports that are named, not 0")
     if options.trace_config:
         log_notice("", "--trace-config: front ends of their own processes write no traces")
-
-
-def _leave_cores_to(workers: Sequence[WorkerOptions]) -> None:
-    """Takes this process, and the converters it starts, off the cores of the workers."""
-    rest = os.sched_getaffinity(0) - {core for worker in workers for core in worker.cores}
-    if rest:
-        os.sched_setaffinity(0, rest)
 
 
 def _allow_open_files() -> None:

@@ -40,6 +40,7 @@ COMPOSERS = {
     "commands",
     "verification",
     "warmup",
+    "workers",
 }
 COMPOSERS |= {"flags", "flag_table", "flag_settings", "flag_values"}
 

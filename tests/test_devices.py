@@ -8,8 +8,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from clockwork_triton import devices
 from clockwork_triton.devices import Place, place, placed_request, precision, request_for
 from clockwork_triton.errors import ServerError
+from clockwork_triton.flags import parse_serve
 from clockwork_triton.repository.loader import ModelSource
-from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts
+from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, NoDriverError
 from converters.request import ConversionRequest
 
 DEVICES = ("cpu:0", "cuda:0", "cuda:2")
@@ -74,15 +75,48 @@ def test_a_device_on_the_command_line_says_what_to_compile_for(monkeypatch: pyte
 
 def test_every_gpu_is_found_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch, (9, 0), (9, 0))
-    assert devices.found_devices() == ("cuda:0", "cuda:1", "cpu:0")
+    assert devices.found_devices() == (("cuda:0", "cuda:1", "cpu:0"), "")
     _gpus(monkeypatch)
-    assert devices.found_devices() == ("cpu:0",)
+    assert devices.found_devices() == (("cpu:0",), "")
 
-    def no_driver() -> int:
-        raise CudaError("there is no CUDA driver here")
 
-    monkeypatch.setattr(devices.libcuda, "count", no_driver)
-    assert devices.found_devices() == ("cpu:0",)
+@pytest.mark.parametrize(
+    ("error", "visible", "warned"),
+    [
+        (NoDriverError("there is no CUDA driver here"), None, False),
+        (CudaError("cuInit: system not yet initialized (802)", status=802), None, True),
+        (CudaError("cuInit: system not yet initialized (802)", status=802), "", True),
+        (CudaError("cuInit: no device (100)", status=100), None, True),
+        (CudaError("cuInit: no device (100)", status=100), "3", True),
+        (CudaError("cuInit: no device (100)", status=100), "-1", False),
+    ],
+    ids=str,
+)
+def test_a_driver_that_fails_is_no_machine_without_gpus(
+    monkeypatch: pytest.MonkeyPatch, error: CudaError, visible: str | None, warned: bool
+) -> None:
+    def count() -> int:
+        raise error
+
+    monkeypatch.setattr(devices.libcuda, "count", count)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    found, warning = devices.found_devices()
+    assert found == ("cpu:0",)
+    assert (str(error) in warning) is warned
+    _, notices = parse_serve(["--model-repository=/models"], ["adaptive"])
+    assert [notice for notice in notices if str(error) in notice] == ([warning] if warned else [])
+    _, notices = parse_serve(["--model-repository=/models", "--device=cpu:0"], ["adaptive"])
+    assert notices == []
+
+
+def test_a_gpu_says_what_it_is_and_other_devices_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpus(monkeypatch, (9, 0))
+    facts = devices.gpu_facts("cuda:0")
+    assert facts is not None
+    assert facts.pci_bus_id == "0000:01:00.0"
+    assert [devices.gpu_facts(device) for device in ("cpu:0", "emulated", "cuda:5")] == [None] * 3
 
 
 def test_memory_that_is_not_named_depends_on_the_device() -> None:

@@ -31,6 +31,7 @@ def parse(*argv: str) -> ServeOptions:
         (["--grpc-transport=grpcio"], "grpc_transport", "grpcio"),
         ([], "grpc_transport", "http2"),
         (["--device", "cpu:0,cpu:1"], "device", ("cpu:0", "cpu:1")),
+        (["--device=cuda,emulated,emulated:cpu-1.2"], "device", ("cuda", "emulated", "emulated:cpu-1.2")),
         (["--device-memory", "2G"], "device_memory", 2 << 30),
         (["--device-memory", "1.5MiB"], "device_memory", 3 << 19),
         (["--device-workspace", "4G"], "device_workspace", 4 << 30),
@@ -129,6 +130,8 @@ def test_values_are_read_in_tritons_forms(argv: list[str], field: str, value: ob
         ["--device-memory", "0.1"],
         ["--device-memory", "9999999T"],
         ["--device", "cuda:first"],
+        ["--device", "gpu:0"],
+        ["--device", "emulate:kind"],
         ["--device", "cpu:"],
         ["--backend-config=onnxruntime,default-max-batch-size=" + "9" * 5000],
         ["--backend-config=onnxruntime,default-max-batch-size=²"],
@@ -144,6 +147,14 @@ def test_a_bad_flag_ends_with_a_message(argv: list[str], capsys: pytest.CaptureF
         parse(*argv)
     assert ended.value.code == 2
     assert argv[0].split("=")[0].lstrip("-")[:5] in capsys.readouterr().err
+
+
+def test_an_error_is_a_line_that_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--device=gpu:0")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'gpu:0' is not a device: there are cpu:N, cuda:N (GPU number N) and emulated:KIND" in line
+    assert line.endswith("(see --help)")
 
 
 def test_a_repository_is_required(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,8 @@ def test_a_server_answers_from_two_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
     flags = [f"--model-repository={version.parents[1]}", f"--artifact-cache={cache}", f"--action-log={log}"]
     server = ServerProcess(*flags)
+    server.read_until("cuda:0 is NVIDIA Fake at 0000:00:00.0")
+    server.read_until("cuda:1 is NVIDIA Fake at 0000:01:00.0")
     port = server.read_until(r"Started GRPCInferenceService at 127\.0\.0\.1:(\d+)")[1]
     server.read_until("'convnet' computes on cuda-fake-7 what onnxruntime says: largest difference")
     server.read_until('"Ready"')

@@ -9,12 +9,16 @@ import pytest
 
 from clockwork_triton.frontend.exposition import exposition
 from clockwork_triton.frontend.gpu_metrics import gpu_families
-from clockwork_triton.nvml import SLOWDOWNS, Nvml
+from clockwork_triton.nvml import GpuSetup, Nvml
 from clockwork_triton.worker.cuda.clocks import ClockTracker
 
 
 class NVMLError(Exception):
-    pass
+    """`value`: NVML's code, 15 for a GPU that is lost."""
+
+    def __init__(self, text: str, value: int = 3) -> None:
+        super().__init__(text)
+        self.value = value
 
 
 def library() -> Any:
@@ -53,8 +57,9 @@ def library() -> Any:
         "nvmlDeviceGetMaxClockInfo": of(1980),
         "nvmlDeviceGetCurrentClocksEventReasons": of(0x8),
         "nvmlDeviceGetPersistenceMode": of(1),
-        "nvmlDeviceGetCurrPcieLinkGeneration": of(3),
-        "nvmlDeviceGetMaxPcieLinkGeneration": of(5),
+        "nvmlDeviceGetComputeRunningProcesses": of([object(), object()]),
+        "nvmlDeviceGetMigMode": of([0, 1]),
+        "nvmlDeviceGetComputeMode": of(3),
         "nvmlDeviceGetCurrPcieLinkWidth": of(16),
         "nvmlDeviceGetMaxPcieLinkWidth": of(16),
     }
@@ -66,11 +71,57 @@ def test_what_a_gpu_tells_is_in_the_units_of_the_metrics() -> None:
     first, second = nvml.states()
     assert (first.utilization, first.power_usage, first.power_limit) == (0.25, 70.5, 700.0)
     assert first.energy == pytest.approx(12.345)
-    assert (first.clock_mhz, first.max_clock_mhz, first.persistent) == (1410, 1980, True)
-    assert first.reasons is not None
-    assert first.reasons & SLOWDOWNS
+    assert first.clock_mhz == 1410
     assert (second.uuid, second.utilization, second.energy) == ("GPU-1", None, None)
     assert nvml.driver_version == "580.1"
+
+
+def test_how_gpus_are_set_up() -> None:
+    first, second = Nvml(library()).setups()
+    assert first == GpuSetup(
+        0, "NVIDIA Fake", "0000:17:00.0", False, 1 << 30, 0.25, 2, 1410, 1980, 8, True, False, 3, 16, 16
+    )
+    assert second == GpuSetup(1, "NVIDIA Fake", "0000:17:00.0")
+
+
+def _raise(error: Exception) -> Any:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_lost_gpu_takes_nothing_with_it() -> None:
+    """NVML may know it no more, or know it and answer nothing."""
+    lost = NVMLError("GPU is lost", 15)
+    pynvml = library()
+    pynvml.nvmlDeviceGetHandleByIndex = lambda index: _raise(lost)() if index else index
+    assert [state.uuid for state in Nvml(pynvml).states()] == ["GPU-0"]
+    assert [setup.lost for setup in Nvml(pynvml).setups()] == [False, True]
+    pynvml = library()
+    nvml = Nvml(pynvml)
+    assert len(nvml.states()) == 2
+    for name in ("ClockInfo", "MemoryInfo", "UtilizationRates", "UUID"):
+        setattr(pynvml, f"nvmlDeviceGet{name}", _raise(lost))
+    assert [setup.lost for setup in nvml.setups()] == [True, True]
+    assert [(state.uuid, state.clock_mhz) for state in nvml.states()] == [("GPU-0", None), ("GPU-1", None)]
+    assert Nvml(pynvml).states() == []
+
+
+def test_a_driver_that_has_gone_wrong_knows_no_gpus() -> None:
+    pynvml = library()
+    pynvml.nvmlDeviceGetCount = pynvml.nvmlSystemGetDriverVersion = _raise(NVMLError("unknown", 999))
+    nvml = Nvml(pynvml)
+    assert (nvml.driver_version, nvml.states(), nvml.setups()) == ("", [], [])
+
+
+def test_what_an_old_package_or_driver_does_not_have_is_not_told() -> None:
+    pynvml = library()
+    del pynvml.nvmlDeviceGetMigMode, pynvml.nvmlDeviceGetCurrentClocksEventReasons
+    first, _ = Nvml(pynvml).setups()
+    assert (first.sliced, first.reasons) == (None, None)
+    pynvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: 0x4
+    assert Nvml(pynvml).setups()[0].reasons == 0x4
 
 
 def test_the_metrics_have_tritons_names_and_leave_out_what_a_gpu_does_not_tell() -> None:

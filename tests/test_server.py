@@ -22,7 +22,8 @@ from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
 from clockwork_triton.flags import parse_serve
-from clockwork_triton.server import OPEN_FILES, worker_options
+from clockwork_triton.server import OPEN_FILES
+from clockwork_triton.workers import worker_options
 
 
 def write_model(repository: Path, name: str, factor: float) -> None:
@@ -58,6 +59,10 @@ class ServerProcess:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def end(self) -> int:
+        """Waits until it ends by itself."""
         assert self.process.stderr is not None
         self.lines.extend(self.process.stderr)
         status = self.process.wait(60)
@@ -231,6 +236,16 @@ def test_polling_picks_up_replaces_and_retires_without_dropping_a_request(
     assert set(np.round(answers, 3)) <= {3.0, 5.0}
     assert answers == sorted(answers)
     assert server.stop() == 0
+
+
+def test_a_device_that_does_not_open_ends_the_server_with_the_reason(repository: Path, cache: Path) -> None:
+    devices = "--device=cpu:0,cuda:9999,cpu:1"
+    server = ServerProcess(f"--model-repository={repository}", f"--artifact-cache={cache}", devices)
+    server.read_until("cannot open cuda:9999")
+    server.read_until("cannot start: worker 1 ended at its start")
+    assert server.end() == 1
+    for trouble in ("Traceback", "never awaited", "roken pipe"):
+        assert trouble not in "".join(server.lines)
 
 
 @pytest.mark.parametrize(("cores", "given"), [(4, (1, 2)), (3, (1, 2)), (2, ())])

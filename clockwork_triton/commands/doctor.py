@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from clockwork_triton.doctor.checks import Finding, Verdict, examine
+from clockwork_triton.doctor.checks import examine
 from clockwork_triton.doctor.facts import gather
+from clockwork_triton.doctor.finding import Finding, Verdict
 from clockwork_triton.nvml import Nvml
 from converters.nvcc import find_compiler
 
@@ -37,5 +39,5 @@ def table(findings: Sequence[Finding]) -> Table:
     order = list(Verdict)
     for finding in sorted(findings, key=lambda finding: order.index(finding.verdict)):
         word = f"[{COLOURS[finding.verdict]}]{finding.verdict.value}"
-        found.add_row(finding.subject, word, finding.found, finding.change, finding.gain)
+        found.add_row(finding.subject, word, *map(escape, (finding.found, finding.change, finding.gain)))
     return found

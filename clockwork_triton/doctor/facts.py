@@ -3,100 +3,110 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clockwork_triton.nvml import GpuState, Nvml
+from clockwork_triton.doctor.control_group import cpu_quota, memory_limit
+from clockwork_triton.doctor.files import chosen, read, value_of
+from clockwork_triton.nvml import GpuSetup, Nvml
+from clockwork_triton.worker.cores import Cores, cores_near, read_cores
 from clockwork_triton.worker.cuda import libcuda
-from clockwork_triton.worker.cuda.driver import CudaError
+from clockwork_triton.worker.cuda.driver import CudaError, NoDriverError
 from clockwork_triton.worker.cuda.symbols import LIBRARY
+from clockwork_triton.worker.cuda.version import Version, cuda_version
+from clockwork_triton.worker.cuda.visible import visible
 
 _CAP_SYS_NICE = 23
+_ALL_PROCESSES = "pid:[4026531836]"
+"""The name of the outermost namespace of processes, the same on every Linux."""
+_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class DriverFacts:
+    """`gpus` as the driver counts them; where it does not work, `error` says what it says, with its `status`.
+    `cuda`: which it has. `visible`: the GPUs that the environment names, None: all."""
+
+    gpus: int = 0
+    missing: bool = False
+    error: str = ""
+    status: int = 0
+    cuda: Version | None = None
+    version: str = ""
+    visible: str | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`gpus` as the driver counts them, with `driver_error` where there is none; `states` as the management
-    library tells, None where it does not. `cpu_quota`: cores that the control group may use, None: all.
-    Limits in bytes or counts, None: unlimited. `compiler`: the path of nvcc."""
+    """`setups` as the management library tells, None where it does not, and the cores `near` each of them.
+    `sees_processes`: those of the whole machine, not of a container alone. `cpu_quota`: cores that the
+    control group may use, None: all. `real_time_pause_us`: in which real-time threads are stopped each
+    second. Limits in bytes or counts, None: unlimited. `compiler`: the path of nvcc."""
 
-    cores: int
+    cores: Cores
     load: float
     cpu_quota: float | None
     governors: frozenset[str]
     huge_pages: str
     memory_available_bytes: int
+    memory_limit: int | None
     locked_memory: int | None
     open_files: int | None
     real_time: bool
-    gpus: int
-    driver_error: str
-    driver_version: str
-    states: tuple[GpuState, ...] | None
+    real_time_pause_us: int
+    driver: DriverFacts
+    setups: tuple[GpuSetup, ...] | None
+    near: tuple[frozenset[int], ...]
+    sees_processes: bool
     compiler: str | None
+    compiler_cuda: Version | None
 
 
 def gather(
     compiler: Callable[[], str | None], nvml: Nvml | None, root: Path = Path("/"), path: str = LIBRARY
 ) -> Facts:
     """Reads /proc and /sys below `root`; `path` is the driver library."""
-    gpus, driver_error = _count(path)
+    setups = tuple(nvml.setups()) if nvml is not None else None
+    nvcc = compiler()
     return Facts(
-        cores=len(os.sched_getaffinity(0)),
-        load=float((_read(root / "proc/loadavg") or "0").split()[0]),
-        cpu_quota=_quota(_read(root / "sys/fs/cgroup/cpu.max")),
+        cores=read_cores(root),
+        load=float((read(root / "proc/loadavg") or "0").split()[0]),
+        cpu_quota=cpu_quota(root),
         governors=_governors(root),
-        huge_pages=_chosen(_read(root / "sys/kernel/mm/transparent_hugepage/enabled")),
-        memory_available_bytes=_available(_read(root / "proc/meminfo")),
+        huge_pages=chosen(read(root / "sys/kernel/mm/transparent_hugepage/enabled")),
+        memory_available_bytes=int(value_of(read(root / "proc/meminfo"), "MemAvailable") or 0) * 1024,
+        memory_limit=memory_limit(root),
         locked_memory=_limit(resource.RLIMIT_MEMLOCK),
         open_files=_limit(resource.RLIMIT_NOFILE),
-        real_time=_may_be_real_time(_read(root / "proc/self/status")),
-        gpus=gpus,
-        driver_error=driver_error,
-        driver_version=nvml.driver_version if nvml is not None else "",
-        states=tuple(nvml.states()) if nvml is not None else None,
-        compiler=compiler(),
+        real_time=_may_be_real_time(read(root / "proc/self/status")),
+        real_time_pause_us=_real_time_pause_us(root / "proc/sys/kernel"),
+        driver=_driver(path, nvml),
+        setups=setups,
+        near=tuple(cores_near(setup.pci_bus_id, root) for setup in setups or ()),
+        sees_processes=_sees_processes(root / "proc/self/ns/pid"),
+        compiler=nvcc,
+        compiler_cuda=_compiler_cuda(nvcc) if nvcc is not None else None,
     )
 
 
-def _count(path: str) -> tuple[int, str]:
+def _driver(path: str, nvml: Nvml | None) -> DriverFacts:
+    gpus, missing, error, status = 0, False, "", 0
     try:
-        return libcuda.count(path), ""
-    except CudaError as error:
-        return 0, str(error)
-
-
-def _read(path: Path) -> str:
-    """Empty where the system has no such file."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _quota(text: str) -> float | None:
-    """From "200000 100000", microseconds of work in each period, or "max 100000"."""
-    fields = text.split()
-    if len(fields) != 2 or fields[0] == "max":
-        return None
-    return int(fields[0]) / int(fields[1])
+        gpus = libcuda.count(path)
+    except CudaError as failure:
+        missing = isinstance(failure, NoDriverError)
+        error, status = str(failure), failure.status
+    version = nvml.driver_version if nvml is not None else ""
+    return DriverFacts(gpus, missing, error, status, cuda_version(path), version, visible())
 
 
 def _governors(root: Path) -> frozenset[str]:
     pattern = "sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
-    return frozenset(found for path in root.glob(pattern) if (found := _read(path).strip()))
-
-
-def _chosen(text: str) -> str:
-    """The word in brackets: "always [madvise] never"."""
-    return text.partition("[")[2].partition("]")[0]
-
-
-def _available(text: str) -> int:
-    lines = (line.split() for line in text.splitlines())
-    return next((int(words[1]) * 1024 for words in lines if words[:1] == ["MemAvailable:"]), 0)
+    return frozenset(found for path in root.glob(pattern) if (found := read(path).strip()))
 
 
 def _limit(which: int) -> int | None:
@@ -106,6 +116,31 @@ def _limit(which: int) -> int | None:
 
 
 def _may_be_real_time(status: str) -> bool:
-    lines = (line.split() for line in status.splitlines())
-    capabilities = next((int(words[1], 16) for words in lines if words[:1] == ["CapEff:"]), 0)
+    capabilities = int(value_of(status, "CapEff") or "0", 16)
     return bool(capabilities >> _CAP_SYS_NICE & 1) or _limit(resource.RLIMIT_RTPRIO) != 0
+
+
+def _real_time_pause_us(kernel: Path) -> int:
+    """Of each second; 0 where the system does not stop such threads (-1)."""
+    runtime_us = int(read(kernel / "sched_rt_runtime_us") or -1)
+    period_us = int(read(kernel / "sched_rt_period_us") or 1_000_000)
+    return 0 if runtime_us < 0 else max(0, period_us - runtime_us) * 1_000_000 // period_us
+
+
+def _sees_processes(namespace: Path) -> bool:
+    try:
+        return os.readlink(namespace) == _ALL_PROCESSES
+    except OSError:
+        return False
+
+
+def _compiler_cuda(compiler: str) -> Version | None:
+    """From "Cuda compilation tools, release 12.8, V12.8.93"; None where it does not say."""
+    try:
+        done = subprocess.run(
+            [compiler, "--version"], capture_output=True, text=True, check=False, timeout=_PATIENCE_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"release (\d+)\.(\d+)", done.stdout)
+    return (int(match[1]), int(match[2])) if match else None

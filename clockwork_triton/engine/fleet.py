@@ -46,8 +46,15 @@ class Fleet:
         self.restarts: Counter[int] = Counter()
 
     async def start(self) -> None:
-        """Starts every worker; RuntimeError or OSError if one does not come up."""
-        await asyncio.gather(*(self._launch(worker_id) for worker_id in range(len(self._options.workers))))
+        """Starts every worker. RuntimeError or OSError if one does not come up; then no other is left at
+        it."""
+        launches = [asyncio.ensure_future(self._launch(i)) for i in range(len(self._options.workers))]
+        try:
+            await asyncio.gather(*launches)
+        finally:
+            for launch in launches:
+                launch.cancel()
+            await asyncio.gather(*launches, return_exceptions=True)
 
     async def stop(self) -> None:
         for task in self._restarts:
@@ -95,6 +102,7 @@ class Fleet:
             if worker.lost:
                 raise RuntimeError(f"worker {worker_id} ended while it was told the models")
         except BaseException:
+            worker.kill()
             await worker.stop()
             raise
         self._live[worker_id] = worker
@@ -122,12 +130,15 @@ class Fleet:
             return
         log.error("worker %d (%s) is lost: %s", worker.worker_id, worker.options.device, reason)
         del self._live[worker.worker_id]
-        task = asyncio.create_task(self._restart(worker.worker_id))
+        task = asyncio.create_task(self._replace(worker))
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)
         self._on_lost(worker.worker_id)
 
-    async def _restart(self, worker_id: int) -> None:
+    async def _replace(self, lost: WorkerProcess) -> None:
+        """Starts a successor, which finds no room on the device before the lost one is gone."""
+        await lost.gone()
+        worker_id = lost.worker_id
         delay = self._options.restart_delay_s
         while True:
             await asyncio.sleep(delay)

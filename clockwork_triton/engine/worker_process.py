@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -29,7 +28,8 @@ log = logging.getLogger(__name__)
 class WorkerProcess:
     """A started worker. `on_result`, with when it arrived, and `on_lost` are called from the event loop.
 
-    A worker that ends, for whatever reason, is lost once and for all; the engine starts another.
+    A worker that ends, for whatever reason, is lost once and for all; the engine starts another when it is
+    `gone`.
     """
 
     def __init__(
@@ -62,7 +62,11 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(), self.region.fd, *self.options.arena_fds),
                 stdin=subprocess.DEVNULL,
             )
-        await asyncio.get_running_loop().create_unix_connection(lambda: self._channel, sock=ours)
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: self._channel, sock=ours)
+        except BaseException:
+            ours.close()
+            raise
         try:
             return await asyncio.wait_for(self._greeted, timeout_s)
         except asyncio.TimeoutError:
@@ -121,15 +125,22 @@ class WorkerProcess:
         envelope.shutdown.SetInParent()
         with contextlib.suppress(Exception):
             self._channel.send(envelope)
-        process = self._process
-        if process is not None:
-            try:
-                await asyncio.wait_for(asyncio.to_thread(process.wait), timeout_s)
-            except asyncio.TimeoutError:
-                process.kill()
-                process.wait()
+        if self._process is not None:
+            gone = asyncio.ensure_future(asyncio.to_thread(self._process.wait))
+            await asyncio.wait((gone,), timeout=timeout_s)
+            self.kill()
+            await gone
         self._channel.close()
         self.region.close()
+
+    async def gone(self) -> None:
+        """Returns when the process of a lost worker has ended, and its memory, the device's too, is free.
+
+        With a GPU that takes seconds: the system unpins what was pinned, the driver takes the context down.
+        """
+        if self._process is not None:
+            status = await asyncio.to_thread(self._process.wait)
+            log.info("worker %d (pid %d) ended with status %d", self.worker_id, self._process.pid, status)
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -167,26 +178,5 @@ class WorkerProcess:
             return
         self.lost = True
         self.kill()
-        self._reap()
         self.region.close()
         self._on_lost(self, reason)
-
-    def _reap(self) -> None:
-        if self._process is not None:
-            status = self._process.wait()
-            log.info("worker %d (pid %d) ended with status %d", self.worker_id, self._process.pid, status)
-
-
-def cores_for(device_index: int, devices: int, each: int = 1) -> tuple[int, ...]:
-    """Cores of its own for each worker, the first core being the front end's: `each` of them, or one where
-    there are too few for that; () where there is none. As many workers as cores share one with the front end,
-    rather than with each other, since they have more to do."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < devices * each + 1:
-        each = 1
-    if 1 < devices == len(cores):
-        return (cores[device_index],)
-    if len(cores) < devices + 1:
-        return () if len(cores) < 2 else (cores[1 + device_index % (len(cores) - 1)],)
-    begin = 1 + device_index * each
-    return tuple(cores[begin : begin + each])

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from clockwork_triton.frontend.dataplane import DataPlane
 from clockwork_triton.frontend.exposition import Family, exposition
 from clockwork_triton.frontend.gpu_metrics import gpu_families
+from clockwork_triton.frontend.gpu_sampler import GpuSampler
 from clockwork_triton.frontend.host import HostSampler
 from clockwork_triton.frontend.model_metrics import labels_of, model_families, own_model_families
 from clockwork_triton.frontend.prepared import PreparedModel
-from clockwork_triton.nvml import Nvml
 from clockwork_triton.telemetry.gauges import ServerGauges
 from clockwork_triton.telemetry.stages import STAGE_QUANTILES
 
@@ -19,20 +19,25 @@ _NS_PER_S = 1e9
 
 
 class Metrics:
-    """`gauges` gives the state of what is behind the front end at the moment of a scrape, `nvml` that of the
-    GPUs where there are some."""
+    """`gauges` gives the state of what is behind the front end at the moment of a scrape, `gpus` that of the
+    GPUs, where there are some, as last sampled."""
 
     def __init__(
         self,
         plane: DataPlane,
         gauges: Callable[[], ServerGauges] = ServerGauges,
         host: HostSampler | None = None,
-        nvml: Nvml | None = None,
+        gpus: GpuSampler | None = None,
     ) -> None:
         self._plane = plane
         self._gauges = gauges
         self._host = host or HostSampler()
-        self._nvml = nvml
+        self._gpus = gpus
+
+    async def sample(self) -> None:
+        """To be called before `render`: brings up to date what takes long to be asked for."""
+        if self._gpus is not None:
+            await self._gpus.sample()
 
     def render(self) -> str:
         """The Prometheus text of this moment."""
@@ -43,7 +48,7 @@ class Metrics:
                 *model_families(models, self._plane.clock(), self._plane.latencies),
                 _load_durations(models, gauges),
                 *self._host_families(),
-                *(gpu_families(self._nvml.states()) if self._nvml is not None else ()),
+                *(gpu_families(self._gpus.states) if self._gpus is not None else ()),
                 *own_model_families(models),
                 *_worker_families(gauges),
                 _prediction_errors(gauges),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
@@ -61,9 +64,11 @@ def become_real_time() -> bool:
     and its own process' other threads must have their turn.
     """
     if len(os.sched_getaffinity(0)) < 2:
+        log.warning("it has a single core, so the thread that starts kernels has no real-time priority")
         return False
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
-    except OSError:
+    except OSError as error:
+        log.warning("the thread that starts kernels has no real-time priority: %s", error.strerror)
         return False
     return True

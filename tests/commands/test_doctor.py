@@ -5,14 +5,14 @@ import json
 import pytest
 
 from clockwork_triton.commands import doctor
-from clockwork_triton.doctor.checks import Finding, Verdict
+from clockwork_triton.doctor.finding import Finding, Verdict
 
 
 def test_findings_are_printed_and_what_does_not_work_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     findings = [
-        Finding("nvcc", Verdict.BAD, "not found", "install it", "conversions"),
+        Finding("nvcc", Verdict.BAD, "not found", "install it [all]", "conversions"),
         Finding("cores", Verdict.GOOD, "8"),
     ]
     monkeypatch.setattr(doctor, "examine", lambda facts: findings)
@@ -20,6 +20,7 @@ def test_findings_are_printed_and_what_does_not_work_fails(
     assert doctor.main([]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [word for line in lines for word in ("cores", "nvcc") if word in line] == ["cores", "nvcc"]
+    assert "install it [all]" in "\n".join(lines)
     findings.pop(0)
     assert doctor.main(["--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [

@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import pytest
-
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.policy import POLICIES
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions, WorkerOptions
-from clockwork_triton.engine.worker_process import cores_for
 from tests.engine.artifacts import KIND, PAGE_BYTES, write_artifact
 from tests.engine.test_engine import call, infer, run
 
@@ -52,23 +49,3 @@ def test_a_spec_knows_where_it_may_run() -> None:
     bound = ModelSpec(1, "m", (1,), {KIND: ESTIMATE}, frozenset({1}))
     assert (bound.estimate_on(here), bound.estimate_on(there)) == (None, ESTIMATE)
     assert ModelSpec(1, "m", (1,), {}).estimate_on(here) is None
-
-
-@pytest.mark.parametrize(
-    ("cores", "devices", "each", "given"),
-    [
-        (1, 1, 1, [()]),
-        (2, 1, 2, [(1,)]),
-        (2, 3, 2, [(1,), (1,), (1,)]),
-        (2, 2, 1, [(0,), (1,)]),
-        (4, 2, 2, [(1,), (2,)]),
-        (5, 2, 2, [(1, 2), (3, 4)]),
-        (9, 2, 2, [(1, 2), (3, 4)]),
-        (3, 2, 1, [(1,), (2,)]),
-    ],
-)
-def test_workers_get_cores_of_their_own_as_far_as_they_go(
-    monkeypatch: pytest.MonkeyPatch, cores: int, devices: int, each: int, given: list[tuple[int, ...]]
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
-    assert [cores_for(index, devices, each) for index in range(devices)] == given

@@ -9,10 +9,12 @@ import pytest
 
 from clockwork_triton.errors import ServerError
 from clockwork_triton.frontend.dataplane import DataPlane
+from clockwork_triton.frontend.gpu_sampler import GpuSampler
 from clockwork_triton.frontend.host import HostSampler
 from clockwork_triton.frontend.metrics import Metrics
 from clockwork_triton.frontend.request import InferRequest, InputTensor
 from clockwork_triton.frontend.response_cache import ResponseCache
+from clockwork_triton.nvml import GpuState
 from clockwork_triton.telemetry.gauges import ServerGauges, WorkerGauges
 from clockwork_triton.telemetry.histogram import Histogram
 from clockwork_triton.telemetry.latency_options import LatencyOptions
@@ -110,6 +112,17 @@ def test_pending_requests(tmp_path: Path) -> None:
             bench.engine.release()
         await asyncio.gather(*tasks)
         assert 'nv_inference_pending_request_count{model="simple",version="1"} 0' in bench.lines()
+
+    run(test())
+
+
+def test_gpus_are_as_they_were_sampled(tmp_path: Path) -> None:
+    async def test() -> None:
+        state = GpuState("GPU-7", 0.5, None, None, None, None, None, 1410)
+        metrics = Metrics(Bench(tmp_path).plane, gpus=GpuSampler(lambda: [state]))
+        assert "GPU-7" not in metrics.render()
+        await metrics.sample()
+        assert 'clockwork_gpu_clock_mhz{gpu_uuid="GPU-7"} 1410' in metrics.render().splitlines()
 
     run(test())
 

@@ -14,11 +14,17 @@ Dim3 = tuple[int, int, int]
 
 
 class CudaError(Exception):
-    """A call of the driver failed. `lost`: the device is of no more use to this process."""
+    """A call of the driver failed. `lost`: the device is of no more use to this process. `status`: what the
+    call returned, a CUresult; 0 where there was no call."""
 
-    def __init__(self, message: str, *, lost: bool = False) -> None:
+    def __init__(self, message: str, *, lost: bool = False, status: int = 0) -> None:
         super().__init__(message)
         self.lost = lost
+        self.status = status
+
+
+class NoDriverError(CudaError):
+    """This machine has no CUDA driver, as those without a GPU have none."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Sequence
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 from typing import Any
 
-from clockwork_triton.worker.cuda.driver import CudaError, KernelCall
+from clockwork_triton.worker.cuda.driver import CudaError, KernelCall, NoDriverError
 
 LIBRARY = "libcuda.so.1"
 
@@ -44,6 +45,7 @@ class Node(ctypes.Structure):
 # The functions used, by the types of their arguments; every one returns a CUresult.
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cuInit": (c_uint,),
+    "cuDriverGetVersion": (c_void_p,),
     "cuDeviceGetCount": (c_void_p,),
     "cuDeviceGet": (c_void_p, c_int),
     "cuDeviceGetName": (c_char_p, c_int, c_int),
@@ -89,10 +91,15 @@ class Library:
     """The functions as attributes; a call that does not succeed raises CudaError."""
 
     def __init__(self, path: str) -> None:
+        """NoDriverError if there is no such library, CudaError if it is of no use."""
         try:
             self._library = ctypes.CDLL(path)
         except OSError as error:
-            raise CudaError(f"there is no CUDA driver here: {error}") from error
+            text = str(error)
+            # What the library needs may be missing too, and then it is named.
+            if text.startswith(f"{path}:") and "No such file" in text:
+                raise NoDriverError(f"there is no CUDA driver here: {text}") from error
+            raise CudaError(f"the CUDA driver cannot be loaded: {text}") from error
         self._text = self._library.cuGetErrorString
         self._text.argtypes = (c_int, ctypes.POINTER(c_char_p))
 
@@ -118,13 +125,18 @@ class Library:
         text = c_char_p()
         self._text(status, byref(text))
         described = text.value.decode() if text.value else "unknown error"
-        raise CudaError(f"{name}: {described} ({status})", lost=status in _LOST)
+        raise CudaError(f"{name}: {described} ({status})", lost=status in _LOST, status=status)
 
 
 @functools.cache
 def open_library(path: str) -> Library:
-    """Loads and initialises it, once. CudaError if there is no driver."""
+    """Loads and initialises it, once. CudaError if it does not work, NoDriverError if there is none.
+
+    GPUs have the numbers that nvidia-smi gives them, unless the environment says otherwise; CUDA's own order
+    begins with the fastest.
+    """
     library = Library(path)
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     library.cuInit(0)
     return library
 
