@@ -24,7 +24,7 @@ from clockwork_triton.engine.engine import Engine
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.repository.loader import LoadedModel, ModelSource
 from clockwork_triton.repository.model import MemoryUse
-from clockwork_triton.verification import verify
+from clockwork_triton.verification import by_engine, verify
 from clockwork_triton.warmup import warm_up
 from converters.batch import batch_sizes_for
 from converters.pool import ConversionPool
@@ -138,7 +138,8 @@ class ArtifactLoader:
             return
         kind = profile.device_kind
         self._engine.models.schedule(model_id, {kind: _estimate(profile)})
-        found = await verify(self._engine, model_id, manifest, expectation, kind)
+        ask = by_engine(self._engine, model_id, manifest)
+        found = await verify(ask, manifest, expectation, kind)
         log.info(
             "'%s' computes on %s what %s says: largest difference %.1e of the output's scale",
             manifest.name,

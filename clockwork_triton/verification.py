@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,49 +23,56 @@ from clockwork_triton.inference import InferenceCall, InferenceEngine, answer_of
 Array = npt.NDArray[Any]
 
 
-async def verify(
-    engine: InferenceEngine, model_id: int, manifest: Manifest, expectation: Expectation, device_kind: str
-) -> float:
-    """The largest difference. The model is scheduled on this kind of device alone, and nobody asks for it
-    yet. ServerError with the figures if it computes something else."""
-    asker = _Asker(engine, model_id, manifest)
+class Asker(Protocol):
+    """Has the device run a batch."""
+
+    async def __call__(self, size: int, inputs: Sequence[bytes]) -> Sequence[bytes]:
+        """The outputs, in the manifest's order, for inputs of `size` rows. ServerError if there are none."""
+        ...
+
+
+async def verify(ask: Asker, manifest: Manifest, expectation: Expectation, device_kind: str) -> float:
+    """The largest difference. ServerError with the figures if the device computes something else."""
     base, *larger = manifest.batch_sizes
-    answers = await asker.ask(base, expectation.inputs)
+    answers = await _answers(ask, manifest, base, expectation.inputs)
     worst = _held_against(expectation.outputs, answers, manifest, expectation, device_kind, "")
     for size in larger:
         pieces = -(-size // base)
         rows = expectation.rows(pieces * base)
         wanted = [
-            await asker.ask(base, [array[number * base : (number + 1) * base] for array in rows])
+            await _answers(
+                ask, manifest, base, [array[number * base : (number + 1) * base] for array in rows]
+            )
             for number in range(pieces)
         ]
         whole = [np.concatenate(parts)[:size] for parts in zip(*wanted, strict=True)]
-        answers = await asker.ask(size, [array[:size] for array in rows])
+        answers = await _answers(ask, manifest, size, [array[:size] for array in rows])
         where = f" in a batch of {size}"
         worst = max(worst, _held_against(whole, answers, manifest, expectation, device_kind, where))
     return worst
 
 
-class _Asker:
-    def __init__(self, engine: InferenceEngine, model_id: int, manifest: Manifest) -> None:
-        self._engine = engine
-        self._model_id = model_id
-        self._manifest = manifest
+def by_engine(engine: InferenceEngine, model_id: int, manifest: Manifest) -> Asker:
+    """For a model that is scheduled on one kind of device alone, and that nobody asks for yet."""
 
-    async def ask(self, size: int, inputs: Sequence[Array]) -> list[Array]:
-        """The outputs. ServerError if there are none."""
-        manifest = self._manifest
+    async def ask(size: int, inputs: Sequence[bytes]) -> Sequence[bytes]:
         rows = size if manifest.max_batch_size else 1
-        data = tuple(np.ascontiguousarray(array).tobytes() for array in inputs)
-        call = InferenceCall(self._model_id, rows, data, time.monotonic_ns(), None)
-        outcome = await answer_of(self._engine, call)
+        call = InferenceCall(model_id, rows, tuple(inputs), time.monotonic_ns(), None)
+        outcome = await answer_of(engine, call)
         if isinstance(outcome, ServerError):
             raise outcome
-        batch = (size,) if manifest.max_batch_size else ()
-        return [
-            np.frombuffer(content, numpy_dtype(tensor.dtype)).reshape(batch + tensor.shape)
-            for content, tensor in zip(outcome.outputs, manifest.outputs, strict=True)
-        ]
+        return outcome.outputs
+
+    return ask
+
+
+async def _answers(ask: Asker, manifest: Manifest, size: int, inputs: Sequence[Array]) -> list[Array]:
+    outputs = await ask(size, [np.ascontiguousarray(array).tobytes() for array in inputs])
+    batch = (size,) if manifest.max_batch_size else ()
+    return [
+        np.frombuffer(content, numpy_dtype(tensor.dtype)).reshape(batch + tensor.shape)
+        for content, tensor in zip(outputs, manifest.outputs, strict=True)
+    ]
 
 
 def _held_against(

@@ -15,7 +15,7 @@ from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.datatypes import TensorSpec
 from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.inference import Done, InferenceAnswer, InferenceCall, Moments
-from clockwork_triton.verification import verify
+from clockwork_triton.verification import by_engine, verify
 
 Array = np.ndarray
 WIDTH = 5
@@ -65,7 +65,7 @@ def verified(function: Callable[[Array], Array]) -> tuple[float, Device]:
     variants = dict.fromkeys(SIZES)
     outputs = (TensorSpec("y", "float32", (WIDTH,)),)
     manifest = Manifest("m", "t", 7, tensors, outputs, 1, (), variants, {})  # type: ignore[arg-type]
-    return asyncio.run(verify(device, 7, manifest, EXPECTATION, "cuda-toy-1")), device
+    return asyncio.run(verify(by_engine(device, 7, manifest), manifest, EXPECTATION, "cuda-toy-1")), device
 
 
 def test_what_computes_the_same_is_found_right_at_every_size() -> None:
@@ -114,5 +114,5 @@ def test_a_model_that_does_not_batch_is_asked_once(tmp_path: Path) -> None:
     manifest = Manifest("m", "t", 0, tensors, tensors, 1, (), {1: None}, {})  # type: ignore[dict-item]
     expectation = Expectation((INPUTS[:1],), (INPUTS[:1],), 0.0, "onnxruntime")
     device = Device(lambda x: x)
-    assert asyncio.run(verify(device, 7, manifest, expectation, "k")) == 0
+    assert asyncio.run(verify(by_engine(device, 7, manifest), manifest, expectation, "k")) == 0
     assert device.sizes == [1]

@@ -15,14 +15,19 @@ from rich.table import Table
 
 from clockwork_triton.artifact import Distribution, Manifest, Profile
 from clockwork_triton.artifact.cache import default_cache_dir
+from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.commands.model_argument import find_artifact, parse_shape, parse_sizes
 from clockwork_triton.console import ConversionBars
 from clockwork_triton.errors import ServerError
 from clockwork_triton.flag_values import count
+from clockwork_triton.verification import verify
 from clockwork_triton.worker.device import UnsuitableModel
 from clockwork_triton.worker.process import prepare_environment
 from converters.pool import ConversionPool
 from converters.request import ConversionError
+
+EMULATED = "emulated:"
+"""Such a device takes the time and computes nothing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,13 +99,24 @@ async def _artifact(args: argparse.Namespace) -> Path:
 def _measure(artifact: Path, device: str, sizes: Sequence[int], runs: int) -> Profile:
     from clockwork_triton.worker.profiler import measure, rounds, subject
 
+    async def ask(size: int, inputs: Sequence[bytes]) -> Sequence[bytes]:
+        measured.feed(size, inputs)
+        measured.infer(size)
+        return measured.outputs(size)
+
     console = Console(stderr=True)
     with (
         Progress(console=console, transient=True, disable=not console.is_terminal) as bars,
         subject(artifact, device) as measured,
     ):
         bar = bars.add_task("measuring", total=rounds(runs))
-        return measure(measured, sizes, runs, lambda: bars.advance(bar))
+        profile = measure(measured, sizes, runs, lambda: bars.advance(bar))
+        manifest = Manifest.read(artifact)
+        expectation = Expectation.read(artifact, manifest)
+        if expectation is not None and not device.startswith(EMULATED):
+            found = asyncio.run(verify(ask, manifest, expectation, profile.device_kind))
+            console.print(f"computes what {expectation.reference} says: largest difference {found:.1e}")
+        return profile
 
 
 def _table(name: str, profile: Profile) -> Table:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from clockwork_triton.artifact import Profile
+from clockwork_triton.artifact import Manifest, Profile
+from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.commands.profile import main
 from tests.worker import tiny
 
@@ -57,6 +59,25 @@ def test_the_profile_is_kept_when_asked(tmp_path: Path, artifact: Path) -> None:
     assert profile is not None
     assert profile.load.count == 5
     assert profile.infer.keys() == {1}
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, 0), (1.01, 1)])
+def test_what_the_converter_could_not_check_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], factor: float, status: int
+) -> None:
+    artifact = tiny.write(tmp_path / "tiny", tiny.compile_kernels(tmp_path / "kernels.so"))
+    variants = Manifest.read(artifact).variants
+    tiny.with_changes(artifact, variants={size: variants[size] for size in (1, 2)})
+    row = np.float32([[1, -2, 3, 4]])
+    Expectation((row,), (factor * tiny.expected(row),), 1e-3, "onnxruntime").write(artifact)
+    assert run(tmp_path, artifact, "--device", "cpu:0", "--save") == status
+    said = " ".join(capsys.readouterr().err.split())
+    if status:
+        assert "the compiled model 'tiny' disagrees with onnxruntime: output 'y' differs by 9.9e-03" in said
+        assert not list(artifact.glob("profile-*"))
+    else:
+        assert "computes what onnxruntime says: largest difference 0.0e+00" in said
+        assert list(artifact.glob("profile-*"))
 
 
 @pytest.mark.parametrize(
