@@ -43,6 +43,13 @@ class BothSides:
     output_us: int
 
 
+def trouble() -> str:
+    """Why it cannot be run here; empty if it can."""
+    run = subprocess.run([str(SCRIPT), "--version"], capture_output=True, text=True, check=False)
+    said = run.stderr.strip().splitlines()
+    return "" if run.returncode == 0 else said[-1] if said else f"it ended with {run.returncode}"
+
+
 def both_sides(flags: Sequence[str], patience_s: float = 60) -> BothSides:
     """Runs it. RuntimeError with the end of its output if any request failed or a figure is missing."""
     try:

@@ -1,0 +1,42 @@
+"""Networks whose weights take few values.
+
+A kit has to fit where a hundred megabytes do not, and random weights do not compress. So those of a kit lie
+on a grid of a half to the whole of their standard deviation, that is some three bits each; and a
+normalisation multiplies by a power of two, so that the converter, which multiplies it into the weights,
+leaves them so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from benchmarks.settling import settle
+
+Array = np.ndarray[Any, Any]
+SMALLEST = 4096
+"""Elements of a weight that is worth it."""
+
+
+def coarsen(network: onnx.ModelProto) -> None:
+    """Changes the weights in place; where there are normalisations, for images, they are fitted anew."""
+    for tensor in network.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.ndim >= 2 and values.size >= SMALLEST:
+            coarse = _on_grid(values, 2.0 ** np.floor(np.log2(values.std())))
+            tensor.CopyFrom(numpy_helper.from_array(coarse, tensor.name))
+    if any(node.op_type == "BatchNormalization" for node in network.graph.node):
+        settle(network, powers_of_two=True)
+
+
+def coarse_inputs(inputs: list[Array]) -> list[Array]:
+    """The same for inputs, of a sixteenth."""
+    return [_on_grid(array, 1 / 16) if array.dtype == np.float32 else array for array in inputs]
+
+
+def _on_grid(values: Array, step: float) -> Array:
+    found: Array = (step * np.round(values / step)).astype(np.float32)
+    return found
