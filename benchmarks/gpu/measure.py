@@ -51,9 +51,10 @@ def _infer(model: Model, bench: Bench, batch: int, allowed: float, runs: int, se
         wanted = model.arrays(batch, "out")
         have = [flat.reshape(want.shape) for flat, want in zip(bench.outputs(batch), wanted, strict=True)]
         found = max(difference(want, array) for want, array in zip(wanted, have, strict=True))
+    _warm_up(bench, batch, runs)
     begin = time.perf_counter_ns()
     stages = _runs(bench, batch, runs, seconds)
-    elapsed = (time.perf_counter_ns() - begin) / (len(stages) + WARM_UP)
+    elapsed = (time.perf_counter_ns() - begin) / len(stages)
     durations = [run.end_ns - run.begin_ns for run in stages]
     times = Times.of(durations)
     copies = [
@@ -66,10 +67,13 @@ def _infer(model: Model, bench: Bench, batch: int, allowed: float, runs: int, se
     return Infer(model.key, batch, launches, found, allowed, times, over, under, Times.of(copies).p50, around)
 
 
+def _warm_up(bench: Bench, batch: int, runs: int) -> None:
+    for _ in range(min(WARM_UP, runs)):
+        bench.infer(batch)
+
+
 def _runs(bench: Bench, batch: int, runs: int, seconds: float) -> list[Stages]:
     """At least one; what is in the slot stays as it is."""
-    for _ in range(WARM_UP):
-        bench.infer(batch)
     found: list[Stages] = []
     end = time.monotonic() + seconds
     while len(found) < runs and (not found or time.monotonic() < end):
@@ -78,6 +82,7 @@ def _runs(bench: Bench, batch: int, runs: int, seconds: float) -> list[Stages]:
 
 
 def _times(bench: Bench, batch: int, runs: int, seconds: float) -> Times:
+    _warm_up(bench, batch, runs)
     return Times.of([run.end_ns - run.begin_ns for run in _runs(bench, batch, runs, seconds)])
 
 

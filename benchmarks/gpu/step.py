@@ -93,7 +93,7 @@ def _tests(task: Task, until: float) -> Iterator[Record]:
         yield Failure("tests", "pytest is not there")
         return
     # The warnings of packages that happen to be there are no failures of ours.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-rs"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "default", "-rs"]
     done = subprocess.run([*command, *task.tests], cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     said = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["it said nothing"]

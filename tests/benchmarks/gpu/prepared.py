@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from benchmarks.gpu import prepare
 from benchmarks.gpu.kit import Model
 from clockwork_triton.artifact.manifest import Launch
 from converters import device_code
-from tests.converters.models import small_convnet
+from tests.converters import models
 from tests.cuda.emulator import Emulator
 from tests.worker.cuda.fake_driver import Kernel
 
@@ -41,7 +42,27 @@ class Prepared:
         (folder / "counts.txt").write_text("".join(sorted(lines)))
 
 
-def prepared(folder: Path, monkeypatch: pytest.MonkeyPatch, *, weights: bool = True) -> Prepared:
+def _network() -> onnx.ModelProto:
+    """Little work, in as many launches as make a graph."""
+    return models.model(
+        [
+            models.node("MatMul", ["x", "w"], ["y"]),
+            models.node("Softmax", ["y"], ["s"]),
+            models.node("MatMul", ["s", "v"], ["z"]),
+        ],
+        {"x": (models.FLOAT, ["N", 16])},
+        {"z": (models.FLOAT, ["N", 8])},
+        {"w": models.weights(16, 8), "v": models.weights(8, 8, seed=1)},
+    )
+
+
+def prepared(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    weights: bool = True,
+    sizes: tuple[int, ...] = (1, 2),
+) -> Prepared:
     """Under the name of a network that is asked for, so that its targets are judged."""
     code: list[Any] = []
     build = device_code.build
@@ -50,9 +71,9 @@ def prepared(folder: Path, monkeypatch: pytest.MonkeyPatch, *, weights: bool = T
         code.append(build(*arguments))
         return code[-1]
 
-    monkeypatch.setattr("benchmarks.architectures.build", lambda name: small_convnet())
+    monkeypatch.setattr("benchmarks.architectures.build", lambda name: _network())
     monkeypatch.setattr(device_code, "compile_source", lambda text, arch: b"\x7fELF")
     monkeypatch.setattr(device_code, "build", keeping)
-    model = prepare.write(folder, "resnet50", (1, 2, 4), (1, 2), "sm_90", "tf32", weights=weights)
+    model = prepare.write(folder, "resnet50", sizes, sizes[:2], "sm_90", "tf32", weights=weights)
     launches = tuple(launch for every in code[0].launches.values() for launch in every)
     return Prepared(folder, model, code[0].source, launches)

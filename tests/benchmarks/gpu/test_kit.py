@@ -15,7 +15,7 @@ from tests.converters.models import small_convnet
 
 
 def test_a_kit_has_what_a_check_and_a_server_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = prepared(tmp_path, monkeypatch)
+    found = prepared(tmp_path, monkeypatch, sizes=(1, 2, 4))
     manifest = Manifest.read(found.model.artifact)
     assert manifest.batch_sizes == (1, 2, 4)
     assert manifest.origin["tvm"]
