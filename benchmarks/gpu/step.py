@@ -7,6 +7,7 @@ its whole process, and a driver that hangs hangs it. What was measured before is
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -94,7 +95,10 @@ def _tests(task: Task, until: float) -> Iterator[Record]:
         return
     # The warnings of packages that happen to be there are no failures of ours.
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "default", "-rs"]
-    done = subprocess.run([*command, *task.tests], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "GPU_KIT": task.kit}
+    done = subprocess.run(
+        [*command, *task.tests], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     print(done.stdout, done.stderr)
     said = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["it said nothing"]
     reasons = [line for line in said if line.startswith("SKIPPED")]
