@@ -39,10 +39,10 @@ def check(plan: Plan, models: Sequence[Model], output: Path, deadline_s: float) 
         records += found
         now = time.monotonic()
         report.seconds[task.name] = now - began
+        report.write(output)
         if not any(isinstance(record, Machine) for record in records):
             reasons = [record.reason for record in found if isinstance(record, Failure)]
             raise NothingToCheck("; ".join(reasons))
-        report.write(output)
         _tell(task, found, now - began, now - begin)
     return report
 

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from benchmarks.gpu.results import Failure, Machine
-from clockwork_triton.doctor.checks import Verdict, examine
-from clockwork_triton.doctor.facts import gather
-from clockwork_triton.nvml import Nvml
 from clockwork_triton.worker.cuda.driver import CudaError
 from clockwork_triton.worker.cuda.libcuda import facts
 
@@ -30,6 +27,10 @@ def machine(device: int) -> Iterator[Machine | Failure]:
     }
     findings = []
     try:
+        from clockwork_triton.doctor.checks import Verdict, examine
+        from clockwork_triton.doctor.facts import gather
+        from clockwork_triton.nvml import Nvml
+
         nvml = Nvml.open()
         found["driver"] = nvml.driver_version if nvml is not None else "unknown"
         findings = [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from benchmarks.gpu.bench import Bench
@@ -161,6 +162,9 @@ def _loading(bench: Bench) -> Iterator[list[int | Exception]]:
     ended = threading.Event()
 
     def run() -> None:
+        # Only the thread of INFERs is a real-time one, and this one inherits.
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         try:
             while not (ended.is_set() and done):
                 done.append(bench.load(1 + len(done) % 2, 2))

@@ -59,11 +59,16 @@ def _measuring(
 ) -> Callable[[Task, float], Iterator[Record]]:
     def step(task: Task, until: float) -> Iterator[Record]:
         model = kit.find(Path(task.kit), task.model)
-        # As the process of a worker, and the thread of its INFERs.
+        # As the process of a worker, and once the driver has started its threads, as the thread of INFERs.
         prepare_process(())
-        become_real_time()
+
+        def open_driver() -> LibCuda:
+            driver = LibCuda(task.device)
+            become_real_time()
+            return driver
+
         arguments = (task.runs, until) if timed else ()
-        yield from what(model, lambda: LibCuda(task.device), *arguments)
+        yield from what(model, open_driver, *arguments)
 
     return step
 
@@ -94,14 +99,14 @@ def _tests(task: Task, until: float) -> Iterator[Record]:
         yield Failure("tests", "pytest is not there")
         return
     # The warnings of packages that happen to be there are no failures of ours.
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "default", "-rs"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "default", "-rfEs"]
     environment = {**os.environ, "GPU_KIT": task.kit}
     done = subprocess.run(
         [*command, *task.tests], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     print(done.stdout, done.stderr)
     said = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["it said nothing"]
-    reasons = [line for line in said if line.startswith("SKIPPED")]
+    reasons = [line for line in said if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
     # What was skipped was not checked.
     passed = done.returncode == 0 and not reasons and " passed" in said[-1]
     yield Suite("; ".join([said[-1].strip("= "), *reasons]), passed)
