@@ -18,6 +18,7 @@ from benchmarks.gpu.report import Report
 from benchmarks.gpu.results import Failure, Machine, Record, from_line
 from benchmarks.gpu.tasks import OWN_SHARE, Plan, Task, share
 
+END_S = 5.0
 LEAST_S = 1.0
 """In which no step can be done."""
 
@@ -92,7 +93,9 @@ def _run(task: Task, file: Path, log: Path, limit_s: float) -> str:
             # With whatever it had started, a server for instance.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            # One that is in a call of a driver that hangs does not end; the others are to have their turn.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
     if status == 0:
         return ""
     how = f"with {signal.Signals(-status).name}" if status < 0 else f"with status {status}"

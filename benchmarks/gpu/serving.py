@@ -48,7 +48,7 @@ def serve(models: Sequence[Model], device: int, until: float) -> Iterator[Served
                     yield Failure(step, f"there was no time left for concurrency {concurrency}")
                     continue
                 begin_ns = time.monotonic_ns()
-                found = _ask(server, model, concurrency, scratch)
+                found = _ask(server, model, concurrency, scratch, until)
                 if found.error:
                     yield Failure(step, f"perf_analyzer at concurrency {concurrency}: {found.error}")
                 elif concurrency == 1:
@@ -64,13 +64,21 @@ def serve(models: Sequence[Model], device: int, until: float) -> Iterator[Served
         yield _served(model, 1, found, execution)
 
 
-def _ask(server: Server, model: Model, concurrency: int, scratch: Path) -> perf_analyzer.Measurement:
+def _ask(
+    server: Server, model: Model, concurrency: int, scratch: Path, until: float
+) -> perf_analyzer.Measurement:
     data = scratch / f"{repository.served_name(model)}.json"
     if not data.exists():
         data.write_text(json.dumps({"data": [_row(Manifest.read(model.artifact))]}))
     flags = ("--measurement-request-count", str(REQUESTS))
     return perf_analyzer.measure(
-        server.address, repository.served_name(model), data, concurrency, scratch, *flags
+        server.address,
+        repository.served_name(model),
+        data,
+        concurrency,
+        scratch,
+        *flags,
+        patience_s=until - time.monotonic(),
     )
 
 

@@ -11,15 +11,15 @@ from benchmarks.gpu.kit import FIRST, Model
 
 # The most that a step may take, in seconds, where there is time for all.
 MACHINE_S = 30.0
-UNPACK_S = 20.0
+UNPACK_S = 15.0
 INFER_S = {FIRST: 160.0}
 OTHER_INFER_S = 90.0
 LOAD_S = 30.0
-TORCH_S = 90.0
-SERVING_S = 110.0
+TORCH_S = 80.0
+SERVING_S = 90.0
 TESTS_S = 70.0
-BUSY_S = 35.0
-PLAIN_S = 25.0
+BUSY_S = 30.0
+PLAIN_S = 15.0
 # A step is to stop by itself after such a part of its time; then it is stopped.
 OWN_SHARE = 0.8
 

@@ -39,11 +39,12 @@ class Found:
     def why_not(self, *steps: str) -> str:
         """Why something was not measured: the reason nearest to it, the first of `steps` being what it is
         called and the others what it is part of."""
-        reasons = {record.what: record.reason for record in self.records if isinstance(record, Failure)}
-        for step in steps:
-            if step in reasons:
-                return reasons[step]
-        return "it was not reached"
+        return next((reason for step in steps if (reason := self.failure(step))), "it was not reached")
+
+    def failure(self, step: str) -> str:
+        """The reason, empty for none; the last of several."""
+        reasons = [r.reason for r in self.records if isinstance(r, Failure) and r.what == step]
+        return reasons[-1] if reasons else ""
 
     def infer(self, model: str, batch: int) -> Infer | None:
         found = [r for r in self.records if isinstance(r, Infer) and (r.model, r.batch) == (model, batch)]
@@ -131,12 +132,15 @@ def _load(found: Found, model: Model) -> Verdict:
 def _torch(found: Found, model: Model, batch: int) -> Verdict:
     target = f"{model.key}, batch {batch}: at most {TORCH_RATIO:g} times PyTorch's best"
     record, times = found.infer(model.key, batch), found.torch(model.key, batch)
+    part = f"PyTorch {model.key} {batch}"
     if not times:
-        part = f"PyTorch {model.key} {batch}"
         return Verdict(target, NOT_MEASURED, found.why_not(part, f"PyTorch {model.key}", "PyTorch"))
     if record is None:
         return Verdict(target, NOT_MEASURED, "its INFERs were not measured")
     ratio = record.times.p50 / min(times.values())
+    if ratio <= TORCH_RATIO and (reason := found.failure(part)):
+        # Its best may be among the ways that failed.
+        return Verdict(target, NOT_MEASURED, f"{ratio:.2f} times the best of some: {reason}")
     return Verdict.of(target, ratio <= TORCH_RATIO, f"{ratio:.2f} times")
 
 

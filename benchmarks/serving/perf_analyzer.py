@@ -81,7 +81,13 @@ def parse(output: str) -> BothSides:
 
 
 def measure(
-    address: str, model: str, input_data: Path, concurrency: int, scratch: Path, *flags: str
+    address: str,
+    model: str,
+    input_data: Path,
+    concurrency: int,
+    scratch: Path,
+    *flags: str,
+    patience_s: float = 180,
 ) -> Measurement:
     """Concurrency 1 waits for each answer; more of them are sent asynchronously."""
     report = scratch / f"perf_analyzer-{model}-{concurrency}.csv"
@@ -95,9 +101,9 @@ def measure(
         *flags,
     ]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=patience_s, check=False)
     except subprocess.TimeoutExpired:
-        return Measurement(0, 0, 0, "it did not end within 180 s")
+        return Measurement(0, 0, 0, f"it did not end within {patience_s:.0f} s")
     output = run.stdout + run.stderr
     if run.returncode != 0 or not report.exists() or "Failed Request Count" in output:
         return Measurement(0, 0, 0, f"it ended with {run.returncode}: {output.strip()[-600:]}")

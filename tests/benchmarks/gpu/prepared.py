@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,7 @@ class Prepared:
     def kernels(self, folder: Path) -> dict[str, Kernel]:
         """For the fake driver."""
         emulator = Emulator(self.source, folder)
-        return {
-            launch.function: lambda addresses, launch=launch: emulator.launch(launch, addresses)
-            for launch in self.launches
-        }
+        return {launch.function: functools.partial(emulator.launch, launch) for launch in self.launches}
 
     def emulate(self, folder: Path) -> None:
         """What FAKE_CUDA_KERNELS of the fake library is to name."""

@@ -79,6 +79,8 @@ def test_what_is_missed_is_said() -> None:
     assert _state(f"{KEY}, batch 1: at least 20000 runs", few) == MISSED
     assert _state(f"{KEY}, batch 1: p99.99 within 1 % of the median", few) == MISSED
     assert _state(f"{KEY}, batch 1: at most 1.5 times PyTorch's best", Torch(KEY, 1, "eager", 60.0)) == MISSED
+    torch = f"{KEY}, batch 1: at most 1.5 times PyTorch's best"
+    assert _state(torch, Failure(f"PyTorch {KEY} 1", "eager, graph: no")) == NOT_MEASURED
     served = f"{KEY}: serving overhead at most 1 ms at the median"
     assert _state(served, Served(KEY, 1, 800.0, 1.2, 1.2, 0.1)) == MISSED
     assert _state(served, Served(KEY, 16, 800.0, 1.2, 1.2, None)) == NOT_MEASURED

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def version(name: str) -> str:
         if name == "hpack":
-            raise requirements.PackageNotFoundError
+            raise PackageNotFoundError
         return "1"
 
     monkeypatch.setattr(requirements, "version", version)
