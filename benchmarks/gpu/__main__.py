@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -126,9 +127,12 @@ def _run(args: argparse.Namespace) -> int:
         models = kit.read(args.kit)
         names = args.serve.split(",")
         serve = tuple(model.key for model in models if model.name in names)
-        plan = Plan(args.kit.resolve(), args.device, args.runs, serve, tuple(args.tests))
-        report = check(plan, models, args.output, args.deadline - args.spent)
-    except kit.KitError as error:
+        with tempfile.TemporaryDirectory(prefix="check-gpu-") as scratch:
+            copy = Path(scratch) / "kit"
+            kit.copy(args.kit, copy)
+            plan = Plan(copy, args.device, args.runs, serve, tuple(args.tests))
+            report = check(plan, models, args.output, args.deadline - args.spent)
+    except (kit.KitError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except NothingToCheck as error:

@@ -11,6 +11,8 @@ A kit is a folder of one folder a model:
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,18 @@ def read(kit: Path) -> list[Model]:
     if not models:
         raise KitError(f"{kit} is no kit: it has no */kit.json. `benchmarks.gpu prepare {kit}` makes one")
     return sorted(models, key=lambda model: model.name != FIRST)
+
+
+def copy(kit: Path, to: Path) -> None:
+    """To unpack weights in: the kit stays as small as it is, and may be read-only. OSError."""
+    shutil.copytree(kit, to, copy_function=link_or_copy)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def find(kit: Path, key: str) -> Model:

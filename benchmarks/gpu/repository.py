@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.gpu.kit import Model
+from benchmarks.gpu.kit import Model, link_or_copy
 from benchmarks.gpu.weights import PACKED
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.expectation import FILENAME
@@ -44,7 +44,10 @@ def write(models: Sequence[Model], device: str, scratch: Path) -> tuple[Path, Pa
         (directory / "config.pbtxt").write_text(CONFIG % (largest, model.precision))
         key = asyncio.run(_key(directory, device, cache))
         shutil.copytree(
-            model.artifact, cache / key, copy_function=_link, ignore=shutil.ignore_patterns(*_left_out(model))
+            model.artifact,
+            cache / key,
+            copy_function=link_or_copy,
+            ignore=shutil.ignore_patterns(*_left_out(model)),
         )
     return repository, cache
 
@@ -59,13 +62,6 @@ async def _key(directory: Path, device: str, cache: Path) -> str:
 def _left_out(model: Model) -> tuple[str, ...]:
     """With random weights nothing comes out as expected."""
     return (PACKED,) if model.weights else (PACKED, FILENAME)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def know_compiler(compiler: str, folder: Path) -> None:

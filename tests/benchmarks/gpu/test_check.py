@@ -72,6 +72,7 @@ def test_a_check_from_the_kit_to_the_report(tmp_path: Path, monkeypatch: pytest.
     found = {verdict["target"]: (verdict["state"], verdict["found"]) for verdict in report["verdicts"]}
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert not list((tmp_path / "kit").rglob("weights.bin"))
     for batch in (1, 2):
         what = f"{KEY}, batch {batch}"
         assert found[f"{what}: right"][0] == "met"
