@@ -11,6 +11,7 @@ from benchmarks.gpu.__main__ import main
 from clockwork_triton.artifact import Manifest
 from converters.inspect import inspect
 from tests.benchmarks.gpu.prepared import prepared
+from tests.converters import models
 from tests.converters.models import small_convnet
 
 
@@ -84,3 +85,23 @@ def test_what_cannot_be_prepared_is_refused(
     assert main(["prepare", str(tmp_path / "kit"), "--arch", "sm_90", *flags]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "kit").exists()
+
+
+def test_what_is_added_to_a_shortcut_counts_for_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[bool] = []
+    monkeypatch.setattr(coarse, "settle", lambda network, powers_of_two: settled.append(powers_of_two))
+    network = models.model(
+        [
+            models.node("BatchNormalization", ["x", "scale", "b", "m", "v"], ["branch"]),
+            models.node("Add", ["branch", "x"], ["sum"]),
+            models.node("BatchNormalization", ["sum", "other", "b", "m", "v"], ["y"]),
+        ],
+        {"x": (models.FLOAT, ["N", 4, 2, 2])},
+        {"y": (models.FLOAT, ["N", 4, 2, 2])},
+        {name: np.ones(4, np.float32) for name in ("scale", "other", "b", "m", "v")},
+    )
+    coarse.coarsen(network)
+    scales = {t.name: onnx.numpy_helper.to_array(t).tolist() for t in network.graph.initializer}
+    assert scales["scale"] == [0.25] * 4
+    assert scales["other"] == [1] * 4
+    assert settled == [True]
