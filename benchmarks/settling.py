@@ -22,8 +22,11 @@ Array = np.ndarray[Any, Any]
 LOGIT_SCALE = 2.0
 
 
-def settle(model: onnx.ModelProto) -> None:
-    """Changes the weights in place. The model has one input, of images."""
+def settle(model: onnx.ModelProto, *, powers_of_two: bool = False) -> None:
+    """Changes the weights in place. The model has one input, of images.
+
+    `powers_of_two`: a normalisation multiplies by the nearest one, and divides by nothing.
+    """
     nodes = list(model.graph.node)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     source = {node.output[0]: node.input[0] for node in nodes if node.op_type in ("Reshape", "Unsqueeze")}
@@ -37,6 +40,11 @@ def settle(model: onnx.ModelProto) -> None:
             seen = values[node.input[0]].astype(np.float64)
             weights[node.input[3]] = seen.mean((0, 2, 3)).astype(np.float32)
             weights[node.input[4]] = (seen.var((0, 2, 3)) + 1e-3).astype(np.float32)
+            if powers_of_two:
+                factor = weights[node.input[1]] / np.sqrt(weights[node.input[4]])
+                epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+                weights[node.input[1]] = np.sign(factor) * 2.0 ** np.round(np.log2(np.abs(factor)))
+                weights[node.input[4]] = np.full_like(factor, 1 - epsilon)
         result = _run(model, node, {**weights, **values})
         if node.op_type in ("Conv", "Gemm"):
             wanted = LOGIT_SCALE if node is scaled[-1] else 1.0

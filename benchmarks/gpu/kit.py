@@ -2,38 +2,49 @@
 
 A kit is a folder of one folder a model:
 
-    artifact/      as `clockwork-triton convert` makes it
-    check.npz      for some batch sizes: inputs as `B.in.NAME`, ONNX Runtime's outputs as `B.out.NAME`
-    kit.json       the model's name and precision, and whether its weights were left out
-
-Weights can be left out where a kit has to be small: random ones take their place, and times are all that is
-checked.
+    artifact/        as `clockwork-triton convert` makes it, its weights as benchmarks.gpu.weights packs them
+    check.npz        for some batch sizes: inputs as `B.in.NAME`, ONNX Runtime's outputs as `B.out.NAME`
+    signature.onnx   the network's inputs and outputs without what is between: what a server reads of it
+    kit.json         the model's name and precision, and whether its weights were left out
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu import weights
 from clockwork_triton.artifact import Manifest
 
 Array = np.ndarray[Any, Any]
+FIRST = "resnet50"
+"""The model of the targets is checked before all others."""
+
+
+class KitError(Exception):
+    """The folder is no kit; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """`weights`: whether the kit has them."""
+    """`batches`: those that are checked, of the artifact's. `weights`: whether the kit has them."""
 
     name: str
     precision: str
     batches: tuple[int, ...]
     weights: bool
     folder: Path
+
+    @property
+    def key(self) -> str:
+        """What it is called in records and targets."""
+        return f"{self.name} {self.precision}"
 
     @property
     def artifact(self) -> Path:
@@ -46,64 +57,45 @@ class Model:
         with np.load(self.folder / "check.npz") as stored:
             return [stored[f"{batch}.{kind}.{tensor.name}"] for tensor in tensors]
 
+    def unpack(self) -> None:
+        """Writes weights.bin where it is not there yet: as packed, or random where they were left out."""
+        if (self.artifact / "weights.bin").exists():
+            return
+        if self.weights:
+            weights.unpack(self.artifact)
+        else:
+            weights.write_random(self.artifact)
+
 
 def read(kit: Path) -> list[Model]:
-    """The models of a kit, with random weights written where they were left out."""
+    """The models of a kit, the first to be checked first. KitError if it is none."""
     models = []
     for path in sorted(kit.glob("*/kit.json")):
-        fields = json.loads(path.read_text())
-        fields["batches"] = tuple(fields["batches"])
-        model = Model(**fields, folder=path.parent)
-        if not model.weights:
-            _write_random(model.artifact)
-        models.append(model)
-    return models
+        try:
+            fields = json.loads(path.read_text())
+            models.append(Model(**{**fields, "batches": tuple(fields["batches"])}, folder=path.parent))
+        except (ValueError, TypeError, KeyError) as error:
+            raise KitError(f"{path} is not of a kit that this version reads: prepare it anew") from error
+    if not models:
+        raise KitError(f"{kit} is no kit: it has no */kit.json. `benchmarks.gpu prepare {kit}` makes one")
+    return sorted(models, key=lambda model: model.name != FIRST)
 
 
-def write(
-    kit: Path, name: str, batches: Sequence[int], arch: str, precision: str, *, weights: bool = True
-) -> Model:
-    """Converts one of benchmarks.architectures and computes what it should give."""
-    import onnx
-    import onnxruntime
-
-    from benchmarks.architectures import build
-    from converters.convert import convert
-    from converters.request import ConversionRequest
-    from converters.samples import Sampler
-
-    model = Model(name, precision, tuple(batches), weights, kit / f"{name}-{precision}")
-    model.artifact.mkdir(parents=True)
-    path = model.folder / "model.onnx"
-    onnx.save(build(name), path)
-    request = ConversionRequest(
-        path, name, max(batches), model.batches, target="cuda", arch=arch, precision=precision
-    )
-    manifest = convert(request, model.artifact, {}, lambda progress: None)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    stored: dict[str, Array] = {}
-    for batch in batches:
-        inputs = Sampler(manifest, {}, (0, 2)).inputs(batch)
-        feeds = {tensor.name: x for tensor, x in zip(manifest.inputs, inputs, strict=True)}
-        outputs = session.run([tensor.name for tensor in manifest.outputs], feeds)
-        stored |= {f"{batch}.in.{name}": value for name, value in feeds.items()}
-        for tensor, value in zip(manifest.outputs, outputs, strict=True):
-            stored[f"{batch}.out.{tensor.name}"] = np.asarray(value)
-    np.savez_compressed(model.folder / "check.npz", **stored)  # type: ignore[arg-type]
-    path.unlink()
-    (model.artifact / "kernels.cu").unlink()
-    if not weights:
-        (model.artifact / "weights.bin").unlink()
-    fields = asdict(model)
-    del fields["folder"]
-    (model.folder / "kit.json").write_text(json.dumps(fields) + "\n")
-    return model
+def copy(kit: Path, to: Path) -> None:
+    """To unpack weights in: the kit stays as small as it is, and may be read-only. OSError."""
+    shutil.copytree(kit, to, copy_function=link_or_copy)
 
 
-def _write_random(artifact: Path) -> None:
-    """Small numbers of either sign, as whole floats of any precision."""
-    manifest = Manifest.read(artifact)
-    size = max((segment.file_offset + segment.bytes for segment in manifest.segments), default=0)
-    random = np.random.default_rng(0)
-    values = (0.02 * random.standard_normal(-(-size // 4), np.float32)).astype(np.float32)
-    (artifact / "weights.bin").write_bytes(values.tobytes()[:size])
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def find(kit: Path, key: str) -> Model:
+    """The model of that key. KitError if there is none."""
+    for model in read(kit):
+        if model.key == key:
+            return model
+    raise KitError(f"{kit} has no model {key}")

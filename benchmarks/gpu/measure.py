@@ -2,173 +2,89 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-import numpy as np
-
+from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.kit import Model
+from benchmarks.gpu.results import Busy, Failure, Infer, Load, Plain, Times
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.controller.estimates import DurationEstimate
-from clockwork_triton.datatypes import numpy_dtype
-from clockwork_triton.worker.cuda.device import CudaDevice
+from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.cuda.driver import Driver
-from clockwork_triton.worker.device import Device, DeviceOptions
-from clockwork_triton.worker.profiler import Subject, subject
 
 WARM_UP = 20
 LOADS = 50
 PLAIN_RUNS = 1000
 
-
-@dataclass(frozen=True)
-class Times:
-    """Of `count` runs, in microseconds; percentiles by the nearest rank."""
-
-    count: int
-    p50: float
-    p99: float
-    p9999: float
-    longest: float
-
-    @classmethod
-    def of(cls, durations_ns: Sequence[int]) -> Times:
-        ordered = np.sort(np.asarray(durations_ns)) / 1e3
-
-        def rank(percent: float) -> float:
-            return float(ordered[max(0, int(np.ceil(percent / 100 * len(ordered))) - 1)])
-
-        return cls(len(ordered), rank(50), rank(99), rank(99.99), float(ordered[-1]))
-
-    @property
-    def spread(self) -> float:
-        """How far p99.99 is from the median, as a part of it."""
-        return self.p9999 / self.p50 - 1
+Open = Callable[[], Driver]
 
 
-@dataclass(frozen=True)
-class BatchResult:
-    """`difference` from ONNX Runtime, relative to the output's largest magnitude, None where weights are
-    random. `plain`: launched kernel by kernel in place of as a graph. `over`, `under`: the 99th percentiles
-    of how much shorter and longer an INFER was than predicted, in microseconds. `around`: what a call took
-    beside the execution, copies included, on average."""
-
-    batch: int
-    difference: float | None
-    right: bool
-    infer: Times
-    plain: Times
-    over: float
-    under: float
-    around: float
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """Rates in GB/s. `memory`: bytes that the device took, by what for; `unaccounted`: what the driver has
-    less than before besides."""
-
-    name: str
-    precision: str
-    kind: str
-    launches: int
-    batches: tuple[BatchResult, ...]
-    load: Times
-    load_rate: float
-    raw_rate: float
-    memory: dict[str, int]
-    unaccounted: int
-
-
-def measure(
-    model: Model, open_driver: Callable[[], Driver], runs: int, seconds: float, **device: Any
-) -> ModelResult:
-    """`runs` INFERs of each batch size, or as many as `seconds` admit; `device`: more for CudaDevice."""
-    driver = open_driver()
-    free = driver.available()
-    raw_rate = _raw_rate(driver, Manifest.read(model.artifact).weight_bytes)
-
-    def opener(_: str, options: DeviceOptions) -> Device:
-        return CudaDevice(options, driver, **device)
-
-    manifest = Manifest.read(model.artifact)
-    with subject(model.artifact, "cuda", opener) as measured:
-        memory = {
-            "weights": measured.device.pages * measured.device.page_bytes,
-            "workspace": measured.device.workspace_bytes,
-            "slot": max(manifest.slot(size).bytes for size in manifest.batch_sizes),
-        }
-        unaccounted = free - driver.available() - sum(memory.values())
-        loads = [measured.load() for _ in range(LOADS)]
-        infers = {batch: _infer(model, measured, batch, runs, seconds) for batch in model.batches}
-        kind = measured.device.kind
-    plain_driver = open_driver()
-    with subject(
-        model.artifact, "cuda", lambda _, options: CudaDevice(options, plain_driver, graphs=False, **device)
-    ) as measured:
-        measured.load()
-        plain = {
-            batch: Times.of(_durations(measured, batch, min(runs, PLAIN_RUNS), seconds))
-            for batch in model.batches
-        }
-    expectation = Expectation.read(model.artifact, manifest)
+def infers(
+    model: Model, open_driver: Open, runs: int, until: float, **device: Any
+) -> Iterator[Infer | Failure]:
+    """Correctness and times: `runs` INFERs of each batch size, or as many as there is time for until `until`
+    (time.monotonic()), shared evenly. `device`: more for CudaDevice."""
+    expectation = Expectation.read(model.artifact, Manifest.read(model.artifact))
     assert expectation is not None, "a kit is converted for a device that is not there"
-    allowed = expectation.tolerance
-    results = tuple(
-        BatchResult(batch, found, found is None or found <= allowed, times, plain[batch], over, under, around)
-        for batch, (found, times, over, under, around) in infers.items()
-    )
-    load = Times.of(loads)
-    return ModelResult(
-        model.name,
-        model.precision,
-        kind,
-        sum(len(manifest.launches[step.kernel]) for step in manifest.variants[model.batches[0]].steps),
-        results,
-        load,
-        manifest.weight_bytes / (load.p50 * 1e3),
-        raw_rate,
-        memory,
-        unaccounted,
-    )
+    with closing(Bench(model.artifact, open_driver(), **device)) as bench:
+        bench.load()
+        for number, batch in enumerate(model.batches):
+            share = (until - time.monotonic()) / (len(model.batches) - number)
+            try:
+                yield _infer(model, bench, batch, expectation.tolerance, runs, share)
+            except Exception as error:
+                yield failure(f"infer {model.key} {batch}", error)
 
 
-def _infer(
-    model: Model, measured: Subject, batch: int, runs: int, seconds: float
-) -> tuple[float | None, Times, float, float, float]:
-    measured.feed(batch, [array.tobytes() for array in model.arrays(batch, "in")])
-    measured.infer(batch)
-    found = _difference(model, measured, batch) if model.weights else None
+def _infer(model: Model, bench: Bench, batch: int, allowed: float, runs: int, seconds: float) -> Infer:
+    bench.put(batch, model.arrays(batch, "in"))
+    bench.infer(batch)
+    found = None
+    if model.weights:
+        wanted = model.arrays(batch, "out")
+        have = [flat.reshape(want.shape) for flat, want in zip(bench.outputs(batch), wanted, strict=True)]
+        found = max(difference(want, array) for want, array in zip(wanted, have, strict=True))
+    _warm_up(bench, batch, runs)
     begin = time.perf_counter_ns()
-    durations = _durations(measured, batch, runs, seconds)
-    elapsed = (time.perf_counter_ns() - begin) / (len(durations) + WARM_UP)
+    stages = _runs(bench, batch, runs, seconds)
+    elapsed = (time.perf_counter_ns() - begin) / len(stages)
+    durations = [run.end_ns - run.begin_ns for run in stages]
     times = Times.of(durations)
+    copies = [
+        run.input_end_ns - run.input_begin_ns + run.output_end_ns - run.output_begin_ns for run in stages
+    ]
     over, under = _prediction_errors(durations)
-    return found, times, over, under, elapsed / 1e3 - times.p50
+    steps = bench.manifest.variants[batch].steps
+    launches = sum(len(bench.manifest.launches[step.kernel]) for step in steps)
+    around = elapsed / 1e3 - times.p50
+    return Infer(model.key, batch, launches, found, allowed, times, over, under, Times.of(copies).p50, around)
 
 
-def _difference(model: Model, measured: Subject, batch: int) -> float:
-    tensors = Manifest.read(model.artifact).outputs
-    worst = 0.0
-    for tensor, data, want in zip(tensors, measured.outputs(batch), model.arrays(batch, "out"), strict=True):
-        have = np.frombuffer(data, numpy_dtype(tensor.dtype)).reshape(want.shape)
-        worst = max(worst, difference(want, have))
-    return worst
+def _warm_up(bench: Bench, batch: int, runs: int) -> None:
+    for _ in range(min(WARM_UP, runs)):
+        bench.infer(batch)
 
 
-def _durations(measured: Subject, batch: int, runs: int, seconds: float) -> list[int]:
-    for _ in range(WARM_UP):
-        measured.infer(batch)
-    durations: list[int] = []
+def _runs(bench: Bench, batch: int, runs: int, seconds: float) -> list[Stages]:
+    """At least one; what is in the slot stays as it is."""
+    found: list[Stages] = []
     end = time.monotonic() + seconds
-    while len(durations) < runs and (not durations or time.monotonic() < end):
-        durations.append(measured.infer(batch))
-    return durations
+    while len(found) < runs and (not found or time.monotonic() < end):
+        found.append(bench.infer(batch))
+    return found
+
+
+def _times(bench: Bench, batch: int, runs: int, seconds: float) -> Times:
+    _warm_up(bench, batch, runs)
+    return Times.of([run.end_ns - run.begin_ns for run in _runs(bench, batch, runs, seconds)])
 
 
 def _prediction_errors(durations: Sequence[int]) -> tuple[float, float]:
@@ -181,6 +97,25 @@ def _prediction_errors(durations: Sequence[int]) -> tuple[float, float]:
     over = [max(0, -error) for error in errors]
     under = [max(0, error) for error in errors]
     return Times.of(over).p99, Times.of(under).p99
+
+
+def loads(model: Model, open_driver: Open, **device: Any) -> Iterator[Load]:
+    """LOADs to the same pages, and by turns to one place and another."""
+    driver = open_driver()
+    manifest = Manifest.read(model.artifact)
+    free = driver.available()
+    raw_rate = _raw_rate(driver, manifest.weight_bytes)
+    with closing(Bench(model.artifact, driver, **device)) as bench:
+        memory = {
+            "weights": bench.device.pages * bench.device.page_bytes,
+            "workspace": bench.device.workspace_bytes,
+            "slot": max(manifest.slot(size).bytes for size in manifest.batch_sizes),
+        }
+        unaccounted = free - driver.available() - sum(memory.values())
+        bench.load()
+        still = Times.of([bench.load() for _ in range(LOADS)])
+        moved = Times.of([bench.load(1 - number % 2) for number in range(LOADS)])
+    yield Load(model.key, manifest.weight_bytes, still, moved, raw_rate, memory, unaccounted)
 
 
 def _raw_rate(driver: Driver, size: int) -> float:
@@ -201,3 +136,63 @@ def _raw_rate(driver: Driver, size: int) -> float:
     driver.unpin(memory.address)
     driver.free(address)
     return size / (Times.of(durations).p50 * 1e3)
+
+
+def busy(model: Model, open_driver: Open, runs: int, until: float, **device: Any) -> Iterator[Busy | Failure]:
+    """INFERs of the smallest batch size while a second model is LOADed by another thread, as in a worker."""
+    batch = model.batches[0]
+    with closing(Bench(model.artifact, open_driver(), places=3, copies=2, **device)) as bench:
+        bench.load()
+        bench.put(batch, model.arrays(batch, "in"))
+        bench.infer(batch)
+        with _loading(bench) as done:
+            times = _times(bench, batch, runs, until - time.monotonic())
+        *counts, last = done
+        if isinstance(last, Exception):
+            yield failure(f"busy {model.key} {batch}", last)
+        else:
+            yield Busy(model.key, batch, times, len(counts) + 1)
+
+
+@contextmanager
+def _loading(bench: Bench) -> Iterator[list[int | Exception]]:
+    """LOADs the second model by turns to the second and third place until the block ends: their durations,
+    and what went wrong last."""
+    done: list[int | Exception] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        # Only the thread of INFERs is a real-time one, and this one inherits.
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        try:
+            while not (ended.is_set() and done):
+                done.append(bench.load(1 + len(done) % 2, 2))
+        except Exception as error:
+            done.append(error)
+
+    thread = threading.Thread(target=run, name="load")
+    thread.start()
+    try:
+        yield done
+    finally:
+        ended.set()
+        thread.join()
+
+
+def plain(
+    model: Model, open_driver: Open, runs: int, until: float, **device: Any
+) -> Iterator[Plain | Failure]:
+    with closing(Bench(model.artifact, open_driver(), graphs=False, **device)) as bench:
+        bench.load()
+        for number, batch in enumerate(model.batches):
+            share = (until - time.monotonic()) / (len(model.batches) - number)
+            try:
+                bench.put(batch, model.arrays(batch, "in"))
+                yield Plain(model.key, batch, _times(bench, batch, min(runs, PLAIN_RUNS), share))
+            except Exception as error:
+                yield failure(f"plain {model.key} {batch}", error)
+
+
+def failure(what: str, error: BaseException) -> Failure:
+    return Failure(what, f"{type(error).__name__}: {error}")

@@ -1,52 +1,61 @@
-"""PyTorch's times for the same architectures at the same precision: the best of what it offers."""
+"""PyTorch's times for the same networks at the same precision, by each way of running them that it has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import torch
+
+from benchmarks.gpu.kit import Model
+from benchmarks.gpu.results import Failure, Torch
+from benchmarks.gpu.torch_networks import KINDS, TOKENS, VOCABULARY, Bert, ResNet50
 
 ROUNDS = 200
 WARM_UP = 30
 
+Run = Callable[[], Any]
 
-def best_us(name: str, batch: int, precision: str) -> dict[str, float]:
-    """Median microseconds of a forward pass by way of running it; empty for an architecture that is not here.
 
-    ModuleNotFoundError without PyTorch.
-    """
-    import torch
-
-    build = {"resnet50": _resnet50, "bert": _bert}.get(name)
-    if build is None:
-        return {}
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+def compare(models: Sequence[Model], device: int, until: float) -> Iterator[Torch | Failure]:
+    """Every way of every model and batch size, or why not."""
+    if not torch.cuda.is_available():
+        yield Failure("PyTorch", "PyTorch sees no GPU")
+        return
+    torch.cuda.set_device(device)
     torch.backends.cudnn.benchmark = True
-    found: dict[str, float] = {}
-    with torch.inference_mode():
-        for way in ("eager", "channels last"):
-            model, x = build(torch, batch)
-            model = model.cuda().eval()
-            if precision == "fp16":
-                model, x = model.half(), _half(torch, x)
-            if way == "channels last":
-                if x.dim() != 4:
-                    continue
-                model = model.to(memory_format=torch.channels_last)
-                x = x.to(memory_format=torch.channels_last)
-
-            def run(model: Any = model, x: Any = x) -> Any:
-                return model(x)
-
-            found[way] = _median_us(torch, run)
-            found[f"{way}, graph"] = _median_us(torch, _captured(torch, run))
-    return found
+    for model in models:
+        ways = WAYS.get(model.name)
+        if ways is None:
+            yield Failure(f"PyTorch {model.key}", "there is no such network in PyTorch here")
+            continue
+        exact = model.precision == "fp32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
+        for batch in model.batches:
+            for way, build in ways.items():
+                yield from _ways(model, batch, way, build, until)
 
 
-def _half(torch: Any, x: Any) -> Any:
-    return x.half() if x.dtype == torch.float32 else x
+def _ways(
+    model: Model, batch: int, way: str, build: Callable[[int, str], Run], until: float
+) -> Iterator[Torch | Failure]:
+    """As it is, and as a graph: where that cannot be captured, the first stays."""
+    for name, prepare in ((way, lambda run: run), (f"{way}, graph", _captured)):
+        # Of the first of its failures by name, none is more telling than another.
+        step = f"PyTorch {model.key} {batch}"
+        if time.monotonic() > until:
+            yield Failure(step, f"{name}: there was no time left")
+            continue
+        try:
+            with torch.inference_mode():
+                us = _median_us(prepare(build(batch, model.precision)))
+            yield Torch(model.key, batch, name, us)
+        except Exception as error:
+            yield Failure(step, f"{name}: {type(error).__name__}: {error}")
 
 
-def _median_us(torch: Any, run: Callable[[], Any]) -> float:
+def _median_us(run: Run) -> float:
     for _ in range(WARM_UP):
         run()
     times = []
@@ -60,7 +69,7 @@ def _median_us(torch: Any, run: Callable[[], Any]) -> float:
     return float(sorted(times)[len(times) // 2])
 
 
-def _captured(torch: Any, run: Callable[[], Any]) -> Callable[[], Any]:
+def _captured(run: Run) -> Run:
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -70,34 +79,39 @@ def _captured(torch: Any, run: Callable[[], Any]) -> Callable[[], Any]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run()
-    replay: Callable[[], Any] = graph.replay
+    replay: Run = graph.replay
     return replay
 
 
-def _resnet50(torch: Any, batch: int) -> tuple[Any, Any]:
-    import torchvision
+def _on_gpu(network: Any, precision: str) -> Any:
+    network = network.cuda().eval()
+    return network.half() if precision == "fp16" else network
 
-    return torchvision.models.resnet50(weights=None), torch.randn(batch, 3, 224, 224, device="cuda")
+
+def _resnet50(batch: int, precision: str, layout: Any) -> Run:
+    network = _on_gpu(ResNet50(), precision).to(memory_format=layout)
+    dtype = torch.float16 if precision == "fp16" else torch.float32
+    x = torch.randn(batch, 3, 224, 224, device="cuda", dtype=dtype).to(memory_format=layout)
+    return lambda: network(x)
 
 
-def _bert(torch: Any, batch: int) -> tuple[Any, Any]:
-    """The encoder of benchmarks.networks.bert."""
-    width, heads, layers, tokens, vocabulary = 512, 8, 4, 128, 8192
+def _bert(batch: int, precision: str, *, encoder: bool) -> Run:
+    network = _on_gpu(Bert(encoder=encoder), precision)
+    ids, mask, kinds = (
+        torch.randint(0, limit, (batch, TOKENS), device="cuda") for limit in (VOCABULARY, 2, KINDS)
+    )
+    # The first token is never padding, or a row could have nothing to attend to.
+    mask[:, 0] = 1
+    return lambda: network(ids, mask, kinds)
 
-    class Encoder(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.words = torch.nn.Embedding(vocabulary, width)
-            self.positions = torch.nn.Parameter(torch.randn(tokens, width))
-            layer = torch.nn.TransformerEncoderLayer(
-                width, heads, 4 * width, activation="gelu", batch_first=True
-            )
-            self.norm = torch.nn.LayerNorm(width)
-            self.layers = torch.nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-            self.pooler = torch.nn.Linear(width, width)
 
-        def forward(self, ids: Any) -> Any:
-            x = self.layers(self.norm(self.words(ids) + self.positions))
-            return x, torch.tanh(self.pooler(x[:, 0]))
-
-    return Encoder(), torch.randint(0, vocabulary, (batch, tokens), device="cuda")
+WAYS: dict[str, dict[str, Callable[[int, str], Run]]] = {
+    "resnet50": {
+        "eager": lambda batch, precision: _resnet50(batch, precision, torch.contiguous_format),
+        "channels last": lambda batch, precision: _resnet50(batch, precision, torch.channels_last),
+    },
+    "bert": {
+        "its encoder": lambda batch, precision: _bert(batch, precision, encoder=True),
+        "fused attention": lambda batch, precision: _bert(batch, precision, encoder=False),
+    },
+}

@@ -4,135 +4,167 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from benchmarks.gpu.measure import ModelResult
+from benchmarks.gpu.kit import Model
+from benchmarks.gpu.results import Busy, Failure, Infer, Load, Machine, Plain, Record, Served, Times
+from benchmarks.gpu.verdicts import MET, MISSED, Found, Verdict, verdicts
 
 
 @dataclass(frozen=True)
 class Report:
-    """`torch_us`: by "MODEL PRECISION BATCH", PyTorch's median times by way. `serving`: what the server
-    showed end to end. `notes`: what could not be checked, and why. `tests`: what became of those that need a
-    GPU."""
+    """Of what was found so far; `models` are those of the kit, `serve` the keys of those that are served.
+    `seconds`: by step that has ended."""
 
-    machine: dict[str, Any]
-    findings: list[dict[str, Any]]
-    models: tuple[ModelResult, ...] = ()
-    torch_us: dict[str, dict[str, float]] = field(default_factory=dict)
-    serving: list[dict[str, Any]] = field(default_factory=list)
-    tests: str = ""
-    tests_passed: bool = True
-    notes: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        document = asdict(self)
-        document["verdicts"] = [asdict(verdict) for verdict in self.verdicts()]
-        return json.dumps(document, indent=1) + "\n"
+    records: Sequence[Record]
+    models: Sequence[Model]
+    serve: Sequence[str]
+    seconds: dict[str, float]
 
     def verdicts(self) -> list[Verdict]:
-        """The targets of the GPU workers, each with what was measured against it."""
-        found: list[Verdict] = []
-        if self.tests:
-            found.append(Verdict("the tests that need a GPU pass", self.tests_passed, self.tests))
-        for model in self.models:
-            for result in model.batches:
-                what = f"{model.name} {model.precision}, batch {result.batch}"
-                if result.difference is not None:
-                    found.append(
-                        Verdict(f"{what}: right", result.right, f"differs by {result.difference:.1e}")
-                    )
-                if (model.name, result.batch) == ("resnet50", 1):
-                    text = f"{100 * result.infer.spread:.2f} % over {result.infer.count} runs"
-                    met = result.infer.spread <= 0.01
-                    found.append(Verdict(f"{what}: p99.99 within 1 % of the median", met, text))
-                times = self.torch_us.get(torch_key(model, result.batch))
-                if times:
-                    ratio = result.infer.p50 / min(times.values())
-                    text = f"{ratio:.2f} times"
-                    found.append(Verdict(f"{what}: at most 1.5 times PyTorch's best", ratio <= 1.5, text))
-            share = model.load_rate / model.raw_rate
-            text = f"{100 * share:.0f} % ({model.load_rate:.1f} of {model.raw_rate:.1f} GB/s)"
-            name = f"{model.name} {model.precision}: LOAD at 90 % of a raw copy"
-            found.append(Verdict(name, share >= 0.9, text))
-        for served in self.serving:
-            if served["overhead_ms"] is None:
-                continue
-            text = f"{served['overhead_ms']:.2f} ms"
-            name = f"{served['model']}: serving overhead at most 1 ms at the median"
-            found.append(Verdict(name, served["overhead_ms"] <= 1.0, text))
-        return found
+        return verdicts(self.records, self.models, self.serve)
+
+    @property
+    def all_met(self) -> bool:
+        return all(verdict.state == MET for verdict in self.verdicts())
+
+    def write(self, folder: Path) -> None:
+        """Both files, each whole at any time."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (("gpu-report.json", self.to_json()), ("gpu-report.md", self.to_markdown())):
+            scratch = folder / f".{name}"
+            scratch.write_text(text)
+            scratch.replace(folder / name)
+
+    def to_json(self) -> str:
+        document = {
+            "verdicts": [asdict(verdict) for verdict in self.verdicts()],
+            "records": [{"record": type(record).__name__, **asdict(record)} for record in self.records],
+            "seconds": self.seconds,
+        }
+        return json.dumps(document, indent=1) + "\n"
 
     def to_markdown(self) -> str:
-        lines = ["# GPU check", "", *(f"- {key}: {value}" for key, value in self.machine.items()), ""]
-        verdicts = [("met" if v.met else "**missed**", v.target, v.found) for v in self.verdicts()]
-        lines += _table(("", "target", "measured"), verdicts)
-        lines += ["## INFER, microseconds", "", *self._infer_table()]
-        lines += ["## LOAD and memory", "", *self._load_table()]
-        if self.serving:
-            header = tuple(self.serving[0])
-            served = [tuple(_number(value) for value in row.values()) for row in self.serving]
-            lines += ["## Serving", "", *_table(header, served)]
-        wrong = [f for f in self.findings if f["verdict"] != "good"]
-        if wrong:
-            changes = [(f["subject"], f["found"], f["change"]) for f in wrong]
-            lines += ["## The machine", "", *_table(("", "found", "change"), changes)]
-        if self.notes:
-            lines += ["## Not checked", "", *(f"- {note}" for note in self.notes), ""]
+        lines = ["# GPU check", "", *self._facts()]
+        states = {MET: MET, MISSED: f"**{MISSED}**"}
+        rows = [(states.get(v.state, f"**{v.state}**"), v.target, v.found) for v in self.verdicts()]
+        lines += _table(("", "target", "found"), rows)
+        lines += ["## INFER, microseconds", "", *self._infers()]
+        lines += ["## INFER while another model is LOADed, microseconds", "", *self._busy()]
+        lines += ["## LOAD and memory", "", *self._loads()]
+        lines += ["## Serving", "", *self._served()]
+        lines += self._findings()
+        failures = [f"- {r.what}: {r.reason}" for r in self.records if isinstance(r, Failure)]
+        if failures:
+            lines += ["## Not measured", "", *failures, ""]
+        spent = [(step, f"{seconds:.1f}") for step, seconds in self.seconds.items()]
+        lines += ["## Time", "", *_table(("step", "s"), spent)]
         return "\n".join(lines)
 
-    def _infer_table(self) -> list[str]:
+    def _facts(self) -> list[str]:
+        for record in self.records:
+            if isinstance(record, Machine):
+                return [*(f"- {key}: {value}" for key, value in record.facts.items()), ""]
+        return []
+
+    def _findings(self) -> list[str]:
+        changes = [
+            (finding["subject"], finding["found"], finding["change"])
+            for record in self.records
+            if isinstance(record, Machine)
+            for finding in record.findings
+        ]
+        return ["## The machine", "", *_table(("", "found", "change"), changes)] if changes else []
+
+    def _infers(self) -> list[str]:
         header = (
-            *("model", "precision", "batch", "launches", "runs", "p50", "p99", "p99.99", "longest"),
-            *("spread", "one by one p50", "one by one spread", "over p99", "under p99", "around", "PyTorch"),
+            *("model", "batch", "launches", "runs", "p50", "p99", "p99.99", "longest", "spread"),
+            *("one by one p50", "one by one spread", "over p99", "under p99", "around", "PyTorch"),
+        )
+        found, rows = Found(self.records), []
+        plain = {(r.model, r.batch): r.times for r in self.records if isinstance(r, Plain)}
+        for record in self.records:
+            if not isinstance(record, Infer):
+                continue
+            alone = plain.get((record.model, record.batch))
+            torch = found.torch(record.model, record.batch)
+            rows.append(
+                (
+                    *(record.model, str(record.batch), str(record.launches), *_times(record.times)),
+                    *((f"{alone.p50:.1f}", _percent(alone.spread)) if alone else ("", "")),
+                    *(f"{value:.1f}" for value in (record.over, record.under, record.around)),
+                    ", ".join(f"{way} {us:.1f}" for way, us in torch.items()),
+                )
+            )
+        return _table(header, rows)
+
+    def _busy(self) -> list[str]:
+        header = ("model", "batch", "runs", "p50", "p99", "p99.99", "longest", "spread", "LOADs meanwhile")
+        return _table(
+            header,
+            [
+                (r.model, str(r.batch), *_times(r.times), str(r.loads))
+                for r in self.records
+                if isinstance(r, Busy)
+            ],
+        )
+
+    def _loads(self) -> list[str]:
+        header = (
+            "model",
+            "MB",
+            "p50 us",
+            "GB/s",
+            "to the same pages",
+            "raw",
+            "memory MiB",
+            "unaccounted MiB",
         )
         rows = []
-        for model in self.models:
-            for result in model.batches:
-                times, plain = result.infer, result.plain
-                torch = self.torch_us.get(torch_key(model, result.batch))
-                best = f"{min(torch.values()):.1f} ({min(torch, key=torch.__getitem__)})" if torch else ""
+        for record in self.records:
+            if isinstance(record, Load):
+                rates = (record.rate(record.moved), record.rate(record.still), record.raw_rate)
+                memory = ", ".join(f"{name} {size >> 20}" for name, size in record.memory.items())
                 rows.append(
                     (
-                        *(model.name, model.precision, str(result.batch), str(model.launches)),
-                        str(times.count),
-                        *(f"{value:.1f}" for value in (times.p50, times.p99, times.p9999, times.longest)),
-                        f"{100 * times.spread:.2f} %",
-                        f"{plain.p50:.1f}",
-                        f"{100 * plain.spread:.2f} %",
-                        *(f"{value:.1f}" for value in (result.over, result.under, result.around)),
-                        best,
+                        *(record.model, f"{record.size / 1e6:.1f}", f"{record.moved.p50:.1f}"),
+                        *(f"{rate:.1f}" for rate in rates),
+                        *(memory, str(record.unaccounted >> 20)),
                     )
                 )
         return _table(header, rows)
 
-    def _load_table(self) -> list[str]:
-        header = ("model", "p50 us", "GB/s", "raw GB/s", "memory MiB", "unaccounted MiB")
-        rows = []
-        for model in self.models:
-            memory = ", ".join(f"{name} {size >> 20}" for name, size in model.memory.items())
-            values = (model.load.p50, model.load_rate, model.raw_rate)
-            rows.append(
-                (model.name, *(f"{value:.1f}" for value in values), memory, str(model.unaccounted >> 20))
+    def _served(self) -> list[str]:
+        header = ("model", "concurrency", "inferences/s", "p50 ms", "p99 ms", "executed ms", "overhead ms")
+        found = Found(self.records)
+        rows = [
+            (
+                *(r.model, str(r.concurrency), f"{r.per_second:.0f}", f"{r.p50_ms:.2f}", f"{r.p99_ms:.2f}"),
+                *(
+                    "" if value is None else f"{value:.2f}"
+                    for value in (r.execution_ms, found.overhead_ms(r))
+                ),
             )
+            for r in self.records
+            if isinstance(r, Served)
+        ]
         return _table(header, rows)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    target: str
-    met: bool
-    found: str
+def _times(times: Times) -> tuple[str, ...]:
+    values = (times.p50, times.p99, times.p9999, times.longest)
+    return (str(times.count), *(f"{value:.1f}" for value in values), _percent(times.spread))
 
 
-def torch_key(model: ModelResult, batch: int) -> str:
-    return f"{model.name} {model.precision} {batch}"
-
-
-def _number(value: Any) -> str:
-    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line in place of a table of nothing. What a cell quotes must not end it."""
+    if not rows:
+        return ["Nothing yet.", ""]
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in cells), ""]

@@ -43,6 +43,13 @@ class BothSides:
     output_us: int
 
 
+def trouble() -> str:
+    """Why it cannot be run here; empty if it can."""
+    run = subprocess.run([str(SCRIPT), "--version"], capture_output=True, text=True, check=False)
+    said = run.stderr.strip().splitlines()
+    return "" if run.returncode == 0 else said[-1] if said else f"it ended with {run.returncode}"
+
+
 def both_sides(flags: Sequence[str], patience_s: float = 60) -> BothSides:
     """Runs it. RuntimeError with the end of its output if any request failed or a figure is missing."""
     try:
@@ -74,7 +81,13 @@ def parse(output: str) -> BothSides:
 
 
 def measure(
-    address: str, model: str, input_data: Path, concurrency: int, scratch: Path, *flags: str
+    address: str,
+    model: str,
+    input_data: Path,
+    concurrency: int,
+    scratch: Path,
+    *flags: str,
+    patience_s: float = 180,
 ) -> Measurement:
     """Concurrency 1 waits for each answer; more of them are sent asynchronously."""
     report = scratch / f"perf_analyzer-{model}-{concurrency}.csv"
@@ -88,9 +101,9 @@ def measure(
         *flags,
     ]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=patience_s, check=False)
     except subprocess.TimeoutExpired:
-        return Measurement(0, 0, 0, "it did not end within 180 s")
+        return Measurement(0, 0, 0, f"it did not end within {patience_s:.0f} s")
     output = run.stdout + run.stderr
     if run.returncode != 0 or not report.exists() or "Failed Request Count" in output:
         return Measurement(0, 0, 0, f"it ended with {run.returncode}: {output.strip()[-600:]}")
