@@ -78,7 +78,7 @@ class ArtifactLoader:
         workers = place(source, self._devices).workers
         model_id = await self._engine.models.register(source.name, artifact, workers)
         try:
-            loaded = await self._schedule(model_id, artifact, workers)
+            loaded = await self._schedule(source.name, model_id, artifact, workers)
             await warm_up(self._engine, source, loaded)
         except BaseException:
             await self._engine.models.retire(model_id)
@@ -87,8 +87,10 @@ class ArtifactLoader:
         self.load_seconds[version] = time.monotonic() - self._begun[version]
         return loaded
 
-    async def _schedule(self, model_id: int, artifact: Path, workers: frozenset[int]) -> LoadedModel:
-        manifest = await asyncio.to_thread(Manifest.read, artifact)
+    async def _schedule(
+        self, name: str, model_id: int, artifact: Path, workers: frozenset[int]
+    ) -> LoadedModel:
+        manifest = replace(await asyncio.to_thread(Manifest.read, artifact), name=name)
         estimates = {}
         for kind in self._engine.device_kinds(workers):
             profile = Profile.read(artifact, kind)

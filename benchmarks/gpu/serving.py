@@ -58,7 +58,7 @@ def serve(models: Sequence[Model], device: int, until: float) -> Iterator[Served
     # The log is whole when the server has ended.
     records = server.actions()
     for model, found, begin_ns, end_ns in alone:
-        execution = execution_ms(records, model.name, begin_ns, end_ns)
+        execution = execution_ms(records, repository.served_name(model), begin_ns, end_ns)
         if execution is None:
             yield Failure(f"serving {model.key}", "the action log has none of its INFERs")
         yield _served(model, 1, found, execution)
@@ -90,7 +90,7 @@ def _served(
 
 def execution_ms(records: Sequence[actions.Record], name: str, begin_ns: int, end_ns: int) -> float | None:
     """The median of the INFERs that answered single requests between two times on the server's clock, of the
-    artifact that is called `name`."""
+    model that is called `name`."""
     alone = [
         record.measured_ns
         for record in actions.served(records, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class KnownModels:
 
         ServerError with the worker's words if one of them cannot run it.
         """
-        manifest = await asyncio.to_thread(Manifest.read, artifact)
+        # An artifact may have been made for a model of another name with the same contents.
+        manifest = replace(await asyncio.to_thread(Manifest.read, artifact), name=name)
         model_id = next(self._ids)
         try:
             errors = await self._fleet.register(model_id, artifact, workers)

@@ -192,6 +192,18 @@ def test_a_cancelled_call_gives_its_place_up(tmp_path: Path) -> None:
     run(body)
 
 
+def test_a_model_is_called_what_it_is_served_as(tmp_path: Path) -> None:
+    """The artifact may have been made for another one with the same contents."""
+
+    async def body() -> None:
+        async with running() as engine:
+            model_id = await engine.models.register("served", write_artifact(tmp_path / "made"))
+            assert engine.models.manifests[model_id].name == "served"
+            assert [model.name for model in engine._controller.snapshot().models] == ["served"]
+
+    run(body)
+
+
 def test_a_load_that_is_given_up_in_its_calibration_leaves_nothing_behind(tmp_path: Path) -> None:
     async def body() -> None:
         async with running() as engine:
