@@ -7,7 +7,7 @@ the reference, and shows that rows do not influence each other, which batching r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +29,22 @@ TOLERANCES = {"float64": 1e-4, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-
 INTEGER_RANGES = ((1, 10), (0, 2), (1, 2), (0, 1))
 
 
-def crosscheck(onnx: Path, directory: Path, index_limits: Mapping[str, int] | None = None) -> str:
+def crosscheck(
+    onnx: Path,
+    directory: Path,
+    index_limits: Mapping[str, int] | None = None,
+    halves: Collection[str] = (),
+) -> str:
     """What was checked, for the record. ConversionError with the figures if the artifact is wrong.
 
-    `index_limits`: inputs that are known to be indices, and what they must stay below.
+    `index_limits`: inputs that are known to be indices, and what they must stay below. `halves`: see
+    `tolerance_of`.
     """
     artifact = LoadedArtifact(directory)
     manifest = artifact.manifest
     reference = Reference(onnx, [tensor.name for tensor in manifest.outputs])
     samplers = samplers_of(manifest, index_limits or {})
-    tolerance = tolerance_of(manifest)
+    tolerance = tolerance_of(manifest, halves)
     base = manifest.batch_sizes[0]
     checked = []
     worst = 0.0
@@ -81,9 +87,11 @@ def _by_rows(artifact: LoadedArtifact, inputs: Sequence[Array], base: int, size:
     return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
 
-def tolerance_of(manifest: Manifest) -> float:
-    """The largest difference allowed of an artifact that computes in the types of its tensors."""
+def tolerance_of(manifest: Manifest, halves: Collection[str] = ()) -> float:
+    """The largest difference allowed of an artifact that computes in the types of its tensors. `halves`: the
+    types that the reference computes in where the artifact computes in float32."""
     dtypes = {tensor.dtype for variant in manifest.variants.values() for tensor in variant.tensors}
+    dtypes.update(halves)
     return max((TOLERANCES.get(dtype, 0.0) for dtype in dtypes), default=0.0) or TOLERANCES["float32"]
 
 
