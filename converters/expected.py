@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.artifact.manifest import Manifest
-from converters.crosscheck import expect, samplers_of, tolerance_of
+from converters.crosscheck import allowed_of_halves, expect, samplers_of, tolerance_of
 from converters.reference import Reference
 from converters.request import ConversionRequest
 from converters.sensitivity import effect_of_rounding
@@ -34,6 +34,8 @@ def expected(
     sampler, wanted = expect(reference, samplers_of(manifest, index_limits), size)
     inputs = sampler.inputs(size)
     tolerance = tolerance_of(manifest, halves)
+    if halves:
+        tolerance = max(tolerance, allowed_of_halves(request.onnx, manifest, inputs, wanted))
     if request.target == "cuda" and request.precision != "fp32":
         names = [tensor.name for tensor in manifest.inputs]
         effect = effect_of_rounding(request.onnx, names, inputs, outputs, wanted)

@@ -12,10 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from clockwork_triton.datatypes import TensorSpec
+from converters import crosscheck
 from converters.convert import convert
 from converters.execute import LoadedArtifact
 from converters.halves import widened
-from converters.request import ConversionRequest
+from converters.request import ConversionError, ConversionRequest
 from converters.source import Source, read_source
 from tests.converters.models import BOOL, FLOAT, INT64, model, node, saved, small_convnet, weights
 
@@ -144,3 +145,33 @@ def test_halves_between_floats_are_judged_as_halves(tmp_path: Path) -> None:
     )
     artifact = _converted(proto, tmp_path)
     assert {t.dtype for t in artifact.manifest.variants[1].tensors} == {"float32", "bool"}
+
+
+def test_a_reference_that_is_off_itself_is_no_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Around 64 halves are 1/2 apart: the reference loses what it then takes the difference of."""
+    nodes = [node("Add", ["x", "large"], ["a"]), node("Sub", ["a", "large"], ["y"])]
+    large = np.asarray([64], ml_dtypes.bfloat16)
+    proto = model(nodes, {"x": (BFLOAT16, [64])}, {"y": (BFLOAT16, [64])}, {"large": large})
+    x = np.random.default_rng(1).standard_normal(64).astype(ml_dtypes.bfloat16)
+    (y,) = _converted(proto, tmp_path).run(1, [x])
+    np.testing.assert_allclose(y.astype(np.float32), x.astype(np.float32), atol=1e-4)
+    monkeypatch.setattr(crosscheck, "HALVES_MARGIN", 0.0)
+    (tmp_path / "again").mkdir()
+    with pytest.raises(ConversionError, match="disagrees with onnx"):
+        _converted(proto, tmp_path / "again")
+
+
+@pytest.mark.parametrize("kind", HALVES)
+def test_both_kinds_are_served_on_a_cpu(tmp_path: Path, kind: int) -> None:
+    """512 columns: summed up in halves, as TVM does, they would be refused."""
+    half = HALVES[kind]
+    w = (weights(512, 64) / 22).astype(half)
+    nodes = [node("MatMul", ["x", "w"], ["p"]), node("Relu", ["p"], ["y"])]
+    proto = model(nodes, {"x": (kind, [8, 512])}, {"y": (kind, [8, 64])}, {"w": w})
+    artifact = _converted(proto, tmp_path)
+    x = weights(8, 512, seed=1).astype(half)
+    (y,) = artifact.run(1, [x])
+    assert y.dtype == half
+    wanted = np.maximum(x.astype(np.float32) @ w.astype(np.float32), 0).astype(half)
+    wide, exact = y.astype(np.float32), wanted.astype(np.float32)
+    np.testing.assert_allclose(wide, exact, rtol=float(ml_dtypes.finfo(half).eps), atol=1e-5)
