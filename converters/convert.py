@@ -16,6 +16,7 @@ from converters.compiler import Compiler
 from converters.crosscheck import crosscheck
 from converters.expected import expected
 from converters.graph import Graph
+from converters.halves import widened
 from converters.importer import import_model
 from converters.kernels import KernelSet
 from converters.lower import lower
@@ -52,6 +53,7 @@ def convert(
     if len(inputs) < len(source.graph.input):
         left_out = [value.name for value in source.graph.input if value.name not in inputs]
         raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
+    source, halves = widened(source)
     target = targets.resolve(request)
     graphs: dict[int, Graph] = {}
     with WeightSpool(directory) as spool, Compiler(target) as compiler:
@@ -89,9 +91,9 @@ def convert(
     runs_here = request.target == "cpu" and not missing(manifest.cpu_features, host_features())
     progress.begin("checking against the ONNX reference" if runs_here else "noting what it should compute")
     if runs_here:
-        checked = crosscheck(request.onnx, directory, index_limits)
+        checked = crosscheck(request.onnx, directory, index_limits, halves)
     else:
-        expected(request, manifest, index_limits).write(directory)
+        expected(request, manifest, index_limits, halves).write(directory)
         checked = "by the first device that runs it"
     manifest = replace(manifest, origin={**origin, "checked": checked})
     (directory / "manifest.json").write_text(manifest.to_json() + "\n")

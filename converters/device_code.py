@@ -23,7 +23,7 @@ from converters.schedules.cuda.source import NAME, Source, source_of
 
 HEADERS = Path(__file__).parent / "schedules" / "cuda" / "device"
 MACHINE = "machine.cuh"
-TEMPLATES = ("elements.cuh", "rows.cuh", "product.cuh")
+TEMPLATES = ("elements.cuh", "halves.cuh", "rows.cuh", "product.cuh")
 AXES = {
     f"{kind}Idx.{axis}": (kind, number) for kind in ("block", "thread") for number, axis in enumerate("xyz")
 }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.artifact.manifest import Manifest
-from converters.crosscheck import expect, samplers_of, tolerance_of
+from converters.crosscheck import allowed_of_halves, expect, samplers_of, tolerance_of
 from converters.reference import Reference
 from converters.request import ConversionRequest
 from converters.sensitivity import effect_of_rounding
@@ -18,14 +18,24 @@ LEAST_ROUNDED = 2e-3
 MOST_ROUNDED = 0.5
 
 
-def expected(request: ConversionRequest, manifest: Manifest, index_limits: Mapping[str, int]) -> Expectation:
-    """From the ONNX reference on random input. ConversionError where no reference runs the model."""
+def expected(
+    request: ConversionRequest,
+    manifest: Manifest,
+    index_limits: Mapping[str, int],
+    halves: Collection[str] = (),
+) -> Expectation:
+    """From the ONNX reference on random input. ConversionError where no reference runs the model.
+
+    `halves`: see `crosscheck.tolerance_of`.
+    """
     outputs = [tensor.name for tensor in manifest.outputs]
     reference = Reference(request.onnx, outputs)
     size = manifest.batch_sizes[0]
     sampler, wanted = expect(reference, samplers_of(manifest, index_limits), size)
     inputs = sampler.inputs(size)
-    tolerance = tolerance_of(manifest)
+    tolerance = tolerance_of(manifest, halves)
+    if halves:
+        tolerance = max(tolerance, allowed_of_halves(request.onnx, manifest, inputs, wanted))
     if request.target == "cuda" and request.precision != "fp32":
         names = [tensor.name for tensor in manifest.inputs]
         effect = effect_of_rounding(request.onnx, names, inputs, outputs, wanted)

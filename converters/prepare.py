@@ -47,9 +47,9 @@ class Prepared:
 
 
 def prepare(source: Source, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Prepared:
-    """Fixes the shapes of the inputs and simplifies: what is constant is computed; Identity, Dropout and an
-    If that is decided are gone; BatchNormalization is folded. `inputs` (with their shapes) and `outputs` are
-    those wanted, in order."""
+    """Fixes the shapes of the inputs and simplifies: what is constant is computed; Identity, Dropout, a
+    Cast to the type that is there and an If that is decided are gone; BatchNormalization is folded. `inputs`
+    (with their shapes) and `outputs` are those wanted, in order."""
     pass_ = _Pass(source)
     for value in source.graph.input:
         pass_.types[value.name] = _tensor_type(value.type.tensor_type.elem_type, inputs[value.name])
@@ -91,7 +91,7 @@ class _Pass:
             _become_cast(node, self.types[node.input[1]].tensor_type.elem_type)
         if node.op_type == "If" and node.input[0] in self.constants:
             self._inline(node)
-        elif _is_identity(node, self.constants):
+        elif _is_identity(node, self.constants, self.types):
             self.renamed[node.output[0]] = node.input[0]
         elif node.op_type in GATES and (shape := self._shape(node.input[0])) is not None:
             self._unroll(node, shape)
@@ -197,10 +197,14 @@ def needed(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.Nod
     return kept[::-1]
 
 
-def _is_identity(node: onnx.NodeProto, constants: Mapping[str, Array]) -> bool:
+def _is_identity(
+    node: onnx.NodeProto, constants: Mapping[str, Array], types: Mapping[str, onnx.TypeProto]
+) -> bool:
     """Whether the node's only result is its first input."""
     if node.op_type == "Identity":
         return True
+    if node.op_type == "Cast" and node.input[0] in types:
+        return _cast_to(node) == int(types[node.input[0]].tensor_type.elem_type)
     if node.op_type != "Dropout" or any(node.output[1:]):
         return False
     if len(node.input) > 2 and node.input[2]:
@@ -208,6 +212,11 @@ def _is_identity(node: onnx.NodeProto, constants: Mapping[str, Array]) -> bool:
         if training is None or bool(training.item()):
             raise ConversionError(f"Dropout '{node.name}' is in training mode, which is random")
     return True
+
+
+def _cast_to(node: onnx.NodeProto) -> int:
+    """The type that a Cast makes; 0 where it is told in a way of old."""
+    return next((attribute.i for attribute in node.attribute if attribute.name == "to"), 0)
 
 
 def _become_cast(node: onnx.NodeProto, elem_type: int) -> None:

@@ -13,6 +13,7 @@ from converters.schedules.cpu.fallback import schedule_the_rest
 from converters.schedules.cpu.search import search_the_rest
 from converters.schedules.cuda import layout as cuda_layout
 from converters.schedules.cuda import lowering as cuda_lowering
+from converters.schedules.cuda.conversions import with_conversions
 from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.machine import Machine
 from converters.schedules.network import layout as cpu_layout
@@ -59,7 +60,7 @@ def cuda_passes(target: tvm.target.Target, precision: str) -> list[Any]:
     )
     return [
         _templates(
-            lambda network: join_in_place(cuda_layout.assign_layouts(network, gpu)),
+            lambda network: join_in_place(cuda_layout.assign_layouts(with_conversions(network), gpu)),
             cuda_lowering.is_anchor,
             lambda op, inputs, outputs: cuda_lowering.lower(op, inputs, outputs, gpu),
             [*_library(target), dlight.ApplyDefaultSchedule(*schedules)],

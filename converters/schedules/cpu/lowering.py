@@ -20,7 +20,7 @@ from converters.schedules.cpu import (
 )
 from converters.schedules.cpu.convolution import Convolution, Deconvolution, Operands
 from converters.schedules.cpu.depthwise import Depthwise
-from converters.schedules.cpu.elements import Operand, collapse, strides_of
+from converters.schedules.cpu.elements import Loops, Operand, collapse, strides_of
 from converters.schedules.cpu.epilogue import Epilogue
 from converters.schedules.cpu.kernel import Buffer, Kernel
 from converters.schedules.cpu.matmul import Product
@@ -192,6 +192,9 @@ class _Lowering:
             [False] * len(rows_shape),
             [left_strides[:-1], right_rows, *(o.strides[:-1] for o in others)],
         )
+        if loops.strides[1][-1]:  # matrices of one row, each with a right matrix of its own
+            strides = tuple((*steps, 0) for steps in loops.strides)
+            loops = Loops((*loops.extents, 1), (*loops.reduced, False), strides)
         operands = [
             Operand(o.buffer, (*strides, o.strides[-1]))
             for o, strides in zip(others, loops.strides[2:], strict=True)

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from converters.schedules.cuda.conversions import RESULTS
 from converters.schedules.network.program import Program
 
 TYPES = {
@@ -152,8 +153,11 @@ def compute(code: Code, program: Program, number: int, width: int, prefix: str =
         expression = parameters[0]
     else:
         arguments = [f"{prefix}{argument}[e]" for argument in step.arguments]
-        expression = FUNCTIONS[step.name](*arguments, *parameters)
-    code.add(f"float {prefix}{number}[{width}];")
+        converts = step.name in RESULTS
+        expression = (
+            f"{step.name}({arguments[0]})" if converts else FUNCTIONS[step.name](*arguments, *parameters)
+        )
+    code.add(f"{RESULTS.get(step.name, 'float')} {prefix}{number}[{width}];")
     code.add(f"EACH for (int e = 0; e < {width}; ++e) {prefix}{number}[e] = {expression};")
 
 

@@ -12,6 +12,7 @@ from converters.schedules.cuda.code import TYPES, Operand
 from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.layout import Convolution, Depthwise, Pooling, Resampling
 from converters.schedules.cuda.problem import Extents, Left, Product, Right
+from converters.schedules.cuda.reduction import Reduction
 from converters.schedules.cuda.source import Source, as_function
 from converters.schedules.network import ops
 from converters.schedules.network.graph import Shape, Tensor
@@ -77,7 +78,7 @@ class _Lowering:
     def source(self) -> Source:
         arguments = tuple(range(len(self._names)))
         if self._anchor is None and self._program.axes:
-            return rows.emit(self._signature(), self._program, self._operands, self._results, arguments)
+            return self._rows()
         if isinstance(self._anchor, Convolution):
             return self._product(self._convolution(self._anchor))
         if isinstance(self._anchor, ops.Matmul):
@@ -143,6 +144,12 @@ class _Lowering:
         self.scratch = problem.scratch
         names = [*self._names, *(f"scratch{i}" for i in range(len(self.scratch)))]
         return product.emit(problem, self._signature(), names, "scratch0" if self.scratch else None)
+
+    def _rows(self) -> Source:
+        problem = Reduction(self._gpu, self._program, tuple(self._operands), tuple(self._results))
+        self.scratch = problem.scratch
+        arguments = range(len(self._names) + len(self.scratch))
+        return rows.emit(problem, self._signature(), arguments, "scratch0" if self.scratch else None)
 
     def _convolution(self, conv: Convolution) -> Product:
         """Rows are the pixels of all images; a batch is a group of channels."""

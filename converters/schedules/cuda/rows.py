@@ -4,149 +4,112 @@ A row is what one reduction runs over. Where the reduced axes include the last o
 (or of a block, for long rows) are neighbours in the row; otherwise they are neighbouring rows, and each
 walks through its own, or through a share of it. A row is read once for each reduction that waits for
 another, from cache.
+
+Where rows are so few that they leave a GPU idle, several blocks split each. Then every such pass is a kernel
+of its own, which writes what its parts found into scratch memory; the next one joins that in a fixed order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
-from converters.schedules.cpu.elements import Loops, collapse
-from converters.schedules.cuda.code import Code, Operand, compute, coordinates
-from converters.schedules.cuda.source import NAME, Dim3, Source, Start
-from converters.schedules.network.program import Program
-
-# Rows of at most so many elements are a warp's, of which a block has WARPS; longer ones a block's.
-SHORT = 512
-WARPS = 4
-LONG_WARPS = 8
-# Rows across which neighbouring rows run: threads of a block, and into how many shares a long row is cut.
-ACROSS = 128
-SHARES = 8
-UNSHARED = 32
+from converters.schedules.cuda.code import Code, compute, coordinates
+from converters.schedules.cuda.reduction import Reduction
+from converters.schedules.cuda.source import NAME, Source, Start
+from converters.schedules.network.program import Step
 
 OPERATIONS = {"sum": "Sum", "prod": "Product", "max": "Max", "min": "Min"}
 
 
-def emit(
-    signature: str,
-    program: Program,
-    operands: Sequence[Operand],
-    results: Sequence[Operand],
-    arguments: Sequence[int],
-) -> Source:
-    """The operands' strides are over the axes of `program.shape`."""
-    reduced = [axis in program.axes for axis in range(len(program.shape))]
-    every = [*operands, *results]
-    loops = collapse(program.shape, reduced, [operand.strides for operand in every])
-    every = [replace(o, strides=strides) for o, strides in zip(every, loops.strides, strict=True)]
-    split = len(operands)
-    writer = _Writer(program, loops, every[:split], every[split:])
-    text = writer.text(signature)
-    layout = writer.layout
-    start = Start("", (layout.blocks, 1, 1), layout.block, 0, tuple(arguments))
-    return Source(text, (start,))
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How threads share rows: the first element of a thread, its step, its row, and how parts combine."""
-
-    block: Dim3
-    blocks: int
-    row: str
-    first: str
-    step: int
-    combine: str
-    scratch: int
-    leads: str
-    """Whether a thread writes what there is one of in a row."""
-
-
-def _lay_out(loops: Loops) -> _Layout:
-    length = prod(n for n, reduced in zip(loops.extents, loops.reduced, strict=True) if reduced)
-    rows = prod(loops.extents) // length
-    if loops.reduced[-1]:
-        if length <= SHORT:
-            row = f"blockIdx.x * {WARPS} + threadIdx.x / 32"
-            lane = "threadIdx.x % 32"
-            blocks = -(-rows // WARPS)
-            return _Layout(
-                (32 * WARPS, 1, 1), blocks, row, lane, 32, "over_warp<{0}>({1})", 0, f"{lane} == 0"
-            )
-        threads = 32 * LONG_WARPS
-        combine = f"over_block<{{0}}, {LONG_WARPS}>({{1}}, scratch)"
-        return _Layout(
-            (threads, 1, 1),
-            rows,
-            "blockIdx.x",
-            "threadIdx.x",
-            threads,
-            combine,
-            LONG_WARPS,
-            "threadIdx.x == 0",
-        )
-    if length <= UNSHARED:
-        row = f"blockIdx.x * {ACROSS} + threadIdx.x"
-        return _Layout((ACROSS, 1, 1), -(-rows // ACROSS), row, "0", 1, "{1}", 0, "true")
-    row = "blockIdx.x * 32 + threadIdx.x"
-    return _Layout(
-        (32, SHARES, 1),
-        -(-rows // 32),
-        row,
-        "threadIdx.y",
-        SHARES,
-        "over_columns<{0}>({1}, scratch)",
-        32 * SHARES,
-        "threadIdx.y == 0",
-    )
+def emit(problem: Reduction, signature: str, arguments: Sequence[int], scratch: str | None) -> Source:
+    """`scratch`: the name in `signature` of the memory asked for."""
+    writer = _Writer(problem, scratch)
+    sharing = problem.sharing
+    if scratch is None:
+        start = Start("", (sharing.blocks, 1, 1), sharing.block, 0, tuple(arguments))
+        return Source(writer.whole(signature), (start,))
+    texts, starts = [], []
+    last = max(problem.levels)
+    for level in range(last + 1):
+        suffix = "" if level == last else f"_part{level + 1}"
+        splits = sharing.splits if level < last or problem.writes_rows else 1
+        texts.append(writer.pass_(signature, suffix, level))
+        starts.append(Start(suffix, (sharing.blocks, splits, 1), sharing.block, 0, tuple(arguments)))
+    return Source("".join(texts), tuple(starts))
 
 
 class _Writer:
-    def __init__(
-        self, program: Program, loops: Loops, operands: Sequence[Operand], results: Sequence[Operand]
-    ) -> None:
-        self._program = program
-        self._operands = operands
-        self._results = results
-        self._loops = loops
-        self.layout = _lay_out(loops)
-        self._reduced = program.is_reduced()
-        self._first = len(program.inputs)
-        self._level = [0] * self._first
-        for step in program.steps:
-            level = max((self._level[i] for i in step.arguments), default=0)
-            self._level.append(level + bool(step.axes))
-        self._length = prod(self._extents(reduced=True))
-        self._rows = prod(loops.extents) // self._length
+    def __init__(self, problem: Reduction, scratch: str | None) -> None:
+        self._problem = problem
+        self._program = problem.program
+        self._loops = problem.loops
+        every = [
+            replace(operand, strides=strides)
+            for operand, strides in zip(
+                (*problem.operands, *problem.results), problem.loops.strides, strict=True
+            )
+        ]
+        self._operands = every[: len(problem.operands)]
+        self._results = every[len(problem.operands) :]
+        self._sharing = problem.sharing
+        self._scratch = scratch
+        self._reduced = self._program.is_reduced()
+        self._first = len(self._program.inputs)
+        self._level = problem.levels
 
-    def _extents(self, *, reduced: bool) -> list[int]:
-        return [n for n, r in zip(self._loops.extents, self._loops.reduced, strict=True) if r is reduced]
-
-    def text(self, signature: str) -> str:
-        layout = self.layout
-        code = Code()
-        if layout.scratch:
-            code.add(f"__shared__ float scratch[{layout.scratch}];")
-        code.add(f"const int row = {layout.row};")
-        # A thread without a row stays where others of its block wait for it, and writes nothing.
-        code.add(f"const bool there = row < {self._rows};")
-        for axis, text in zip(self._axes(reduced=False), self._kept(), strict=True):
-            code.add(f"const int c{axis} = {text};")
+    def whole(self, signature: str) -> str:
+        """The kernel where no row is split."""
+        code = self._begin()
         for level in range(max(self._level) + 1):
             self._single_values(code, level)
             self._reductions(code, level + 1)
         self._write_single(code)
         self._write_rows(code)
-        threads = prod(layout.block)
-        return f"KERNEL({threads}) {NAME}({signature}) {{\n{code.text()}\n}}\n"
+        return self._function(signature, "", code)
+
+    def pass_(self, signature: str, suffix: str, known: int) -> str:
+        """A kernel that joins the parts of `known` levels of reductions, and does what comes next."""
+        code = self._begin()
+        for level in range(known + 1):
+            self._single_values(code, level)
+            if level < known:
+                self._join_parts(code, level + 1)
+        if known < max(self._level):
+            self._reductions(code, known + 1)
+            self._write_parts(code, known + 1)
+        else:
+            self._write_single(code)
+            self._write_rows(code)
+        return self._function(signature, suffix, code)
+
+    def _begin(self) -> Code:
+        sharing = self._sharing
+        code = Code()
+        if sharing.scratch:
+            code.add(f"__shared__ float scratch[{sharing.scratch}];")
+        code.add(f"const int row = {sharing.row};")
+        if sharing.splits > 1:
+            code.add("const int part = blockIdx.y;")
+        # A thread without a row stays where others of its block wait for it, and writes nothing.
+        code.add(f"const bool there = row < {self._problem.count};")
+        for axis, text in zip(self._axes(reduced=False), self._kept(), strict=True):
+            code.add(f"const int c{axis} = {text};")
+        return code
+
+    def _function(self, signature: str, suffix: str, code: Code) -> str:
+        threads = prod(self._sharing.block)
+        return f"KERNEL({threads}) {NAME}{suffix}({signature}) {{\n{code.text()}\n}}\n"
 
     def _axes(self, *, reduced: bool) -> list[int]:
         return [axis for axis, r in enumerate(self._loops.reduced) if r is reduced]
 
     def _kept(self) -> list[str]:
-        return coordinates(f"(there ? row : {self._rows - 1})", self._extents(reduced=False))
+        return coordinates(self._safe_row(), self._problem.extents(reduced=False))
+
+    def _safe_row(self) -> str:
+        return f"(there ? row : {self._problem.count - 1})"
 
     def _position(self, *, inside: bool) -> list[str]:
         names = [f"c{axis}" for axis in range(len(self._loops.extents))]
@@ -166,11 +129,7 @@ class _Writer:
 
     def _reductions(self, code: Code, level: int) -> None:
         """A pass over the row for the reductions that can be done now."""
-        due = {
-            self._first + i: step
-            for i, step in enumerate(self._program.steps)
-            if step.axes and self._level[self._first + i] == level
-        }
+        due = self._due(level)
         if not due:
             return
         for number, step in due.items():
@@ -183,13 +142,58 @@ class _Writer:
             operation = OPERATIONS[step.name]
             code.add(f"  v{number}[0] = {operation}::of(v{number}[0], v{argument}[0]);")
         code.add("}")
+        self._combine(code, due)
+
+    def _due(self, level: int) -> dict[int, Step]:
+        """By value, the reductions that wait for so many, themselves included."""
+        return {
+            self._first + i: step
+            for i, step in enumerate(self._program.steps)
+            if step.axes and self._level[self._first + i] == level
+        }
+
+    def _combine(self, code: Code, due: dict[int, Step]) -> None:
+        """What the threads of a row have each becomes what the row has."""
         for number, step in due.items():
-            combined = self.layout.combine.format(OPERATIONS[step.name], f"v{number}[0]")
+            combined = self._sharing.combine.format(OPERATIONS[step.name], f"v{number}[0]")
             code.add(f"v{number}[0] = {combined};")
 
+    def _part(self, number: int, split: str, row: str) -> str:
+        """Where a part of a row keeps what it found."""
+        reductions = [self._first + i for i, step in enumerate(self._program.steps) if step.axes]
+        before = reductions.index(number) * self._sharing.splits
+        return f"{self._scratch}[({before} + {split}) * {self._problem.count} + {row}]"
+
+    def _write_parts(self, code: Code, level: int) -> None:
+        for number in self._due(level):
+            kept = self._part(number, "part", "row")
+            code.add(f"if (there && {self._sharing.leads}) {kept} = v{number}[0];")
+
+    def _join_parts(self, code: Code, level: int) -> None:
+        """What the parts of a row found, shared among its threads as its elements are."""
+        due = self._due(level)
+        sharing = self._sharing
+        for number, step in due.items():
+            operation = OPERATIONS[step.name]
+            part = self._part(number, "s", self._safe_row())
+            code.add(f"float v{number}[1] = {{{operation}::start()}};")
+            code.add(f"for (int s = {sharing.first}; s < {sharing.splits}; s += {sharing.step})")
+            code.add(f"  v{number}[0] = {operation}::of(v{number}[0], {part});")
+        self._combine(code, due)
+
     def _open(self, code: Code) -> None:
-        code.add(f"for (int r = {self.layout.first}; r < {self._length}; r += {self.layout.step}) {{")
-        extents = self._extents(reduced=True)
+        """A loop over the thread's elements of its row, or of the block's part of it."""
+        sharing, length = self._sharing, self._problem.length
+        begin, end = sharing.first, str(length)
+        if sharing.splits > 1:
+            steps = -(-length // sharing.step)
+            share = -(-steps // sharing.splits) * sharing.step
+            begin, end = (
+                f"blockIdx.y * {share} + {sharing.first}",
+                f"min((blockIdx.y + 1) * {share}, {length})",
+            )
+        code.add(f"for (int r = {begin}, end = {end}; r < end; r += {sharing.step}) {{")
+        extents = self._problem.extents(reduced=True)
         for axis, text in zip(self._axes(reduced=True), coordinates("r", extents), strict=True):
             code.add(f"  const int c{axis} = {text};")
 
@@ -208,7 +212,8 @@ class _Writer:
     def _write_single(self, code: Code) -> None:
         for value, operand in zip(self._program.results, self._results, strict=True):
             if self._reduced[value]:
-                code.add(f"if (there && {self.layout.leads}) {{")
+                once = " && part == 0" if self._sharing.splits > 1 else ""
+                code.add(f"if (there && {self._sharing.leads}{once}) {{")
                 operand.write(code, f"v{value}", self._position(inside=False), 1)
                 code.add("}")
 

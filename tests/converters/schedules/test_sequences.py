@@ -21,6 +21,9 @@ from tests.converters.schedules.harness import Compiled, check, node, random
         ((20,), (20, 18)),
         ((4, 7, 20), (20,)),
         ((64, 1, 30), (30, 33)),
+        ((2, 4, 1, 20), (2, 4, 20, 18)),
+        ((8, 1, 20), (8, 20, 37)),
+        ((2, 4, 1, 20), (2, 1, 20, 18)),
     ],
 )
 @pytest.mark.parametrize("constant", [True, False], ids=["constant", "computed"])

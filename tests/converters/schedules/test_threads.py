@@ -50,6 +50,11 @@ CASES: Mapping[str, Case] = {
         {"x": random(2, 3, 37, 20), "z": random(2, 3, 20, 150, seed=1)},
         {},
     ),
+    "matrices of one row": (
+        [node("MatMul", ["x", "z"], ["y"])],
+        {"x": random(2, 3, 1, 20), "z": random(2, 3, 20, 150, seed=1)},
+        {},
+    ),
     "one matrix": (
         [node("MatMul", ["x", "z"], ["y"])],
         {"x": random(37, 20), "z": random(20, 150, seed=1)},

@@ -20,6 +20,14 @@ def _reduce(kind: str, builder: Builder, call: Arguments) -> Tensor | None:
     return builder.reshape(result, call.output.shape)
 
 
+def _variance(builder: Builder, call: Arguments) -> Tensor | None:
+    (data,) = call.inputs
+    if not call.is_float():
+        return None
+    axes = call.ints("axis") or tuple(range(data.rank))
+    return builder.reshape(_mean_square(builder, _centred(builder, data, axes), axes), call.output.shape)
+
+
 def _softmax(builder: Builder, call: Arguments) -> Tensor | None:
     (data,) = call.inputs
     if not call.is_float():
@@ -39,10 +47,18 @@ def _log_softmax(builder: Builder, call: Arguments) -> Tensor | None:
     return builder.pointwise("subtract", shifted, builder.pointwise("log", total))
 
 
+def _centred(builder: Builder, data: Tensor, axes: Sequence[int]) -> Tensor:
+    return builder.pointwise("subtract", data, builder.mean(data, axes))
+
+
+def _mean_square(builder: Builder, data: Tensor, axes: Sequence[int]) -> Tensor:
+    return builder.mean(builder.pointwise("square", data), axes)
+
+
 def _standardize(builder: Builder, data: Tensor, axes: Sequence[int], epsilon: float) -> Tensor:
     """(data - mean) / sqrt(variance + epsilon)"""
-    centred = builder.pointwise("subtract", data, builder.mean(data, axes))
-    variance = builder.mean(builder.pointwise("square", centred), axes)
+    centred = _centred(builder, data, axes)
+    variance = _mean_square(builder, centred, axes)
     scale = builder.pointwise("rsqrt", builder.pointwise("add", variance, epsilon))
     return builder.pointwise("multiply", centred, scale)
 
@@ -70,7 +86,7 @@ def _rms_norm(builder: Builder, call: Arguments) -> Tensor | None:
         return None
     axes = [axis % data.rank for axis in call.ints("axes")]
     shape = tuple(data.shape[axis] if axis in axes else 1 for axis in range(data.rank))
-    mean = builder.mean(builder.pointwise("square", data), axes)
+    mean = _mean_square(builder, data, axes)
     norm = builder.pointwise("rsqrt", builder.pointwise("add", mean, float(call.attrs.epsilon)))
     return builder.pointwise(
         "multiply", builder.pointwise("multiply", data, norm), builder.reshape(scale, shape)
@@ -128,6 +144,7 @@ def _matmul(builder: Builder, call: Arguments) -> Tensor | None:
 
 TRANSLATIONS: dict[str, Translation] = {
     **{kind: partial(_reduce, kind) for kind in ("sum", "max", "min", "prod", "mean")},
+    "variance": _variance,
     "nn.softmax": _softmax,
     "nn.log_softmax": _log_softmax,
     "nn.layer_norm": _layer_norm,
