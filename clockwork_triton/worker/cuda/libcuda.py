@@ -20,6 +20,7 @@ _EVENT_BLOCKING_SYNC = 1
 _HOST_REGISTER_PORTABLE = 1
 _MULTIPROCESSORS = 16
 _MAJOR, _MINOR = 75, 76
+_BLOCK_SHARED_BYTES = 97
 _MAX_DYNAMIC_SHARED = 8
 _STATIC_LIMIT = 48 << 10
 
@@ -50,6 +51,8 @@ def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
     cuda.cuDeviceGetPCIBusId(bus, 32, device)
     cuda.cuDeviceTotalMem_v2(byref(size), device)
     cuda.cuDeviceGetUuid_v2(byref(uuid), device)
+    version = c_int()
+    cuda.cuDriverGetVersion(byref(version))
     digits = bytes(uuid).hex()
     parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     return GpuFacts(
@@ -59,6 +62,8 @@ def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
         attribute(_MULTIPROCESSORS),
         bus.value.decode(),
         f"GPU-{'-'.join(parts)}",
+        attribute(_BLOCK_SHARED_BYTES),
+        (version.value // 1000, version.value % 1000 // 10),
     )
 
 

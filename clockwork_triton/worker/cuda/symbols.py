@@ -34,6 +34,7 @@ class Node(ctypes.Structure):
 # The functions used, by the types of their arguments; every one returns a CUresult.
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cuInit": (c_uint,),
+    "cuDriverGetVersion": (c_void_p,),
     "cuDeviceGetCount": (c_void_p,),
     "cuDeviceGet": (c_void_p, c_int),
     "cuDeviceGetName": (c_char_p, c_int, c_int),
