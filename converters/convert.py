@@ -53,6 +53,7 @@ def convert(
         left_out = [value.name for value in source.graph.input if value.name not in inputs]
         raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
     target = targets.resolve(request)
+    origin = {**origin, **targets.toolchain(request)}
     graphs: dict[int, Graph] = {}
     with WeightSpool(directory) as spool, Compiler(target) as compiler:
         tuner = _tuner(request, target, choices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from converters.arch import capability_of
 from converters.request import PRECISIONS
 from converters.schedules.cuda.parts import Part, part_of
 
@@ -22,7 +23,7 @@ class Gpu:
     def of(cls, target: Any, precision: str) -> Gpu:
         """The GPU that a CUDA target describes."""
         assert precision in PRECISIONS
-        return cls(int(str(target.attrs["arch"]).removeprefix("sm_").rstrip("af")), precision)
+        return cls(capability_of(str(target.attrs["arch"])), precision)
 
     @property
     def part(self) -> Part:

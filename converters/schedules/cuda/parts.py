@@ -41,9 +41,6 @@ PARTS = {
 }
 """By compute capability: the usual part of each, of which an artifact's tiles are right for others too."""
 
-OLDEST = min(PARTS)
-"""Of the capabilities with asynchronous copies and products of TF32, without which no template works."""
-
 
 def part_of(capability: int) -> Part:
     """The newest known part that is not newer than the capability, such as 90.
