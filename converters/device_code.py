@@ -17,6 +17,8 @@ from tvm import tirx
 from tvm.tirx.build import codegen_build, split_host_device_mods
 
 from clockwork_triton.artifact.manifest import Launch
+from converters.arch import capability_of
+from converters.launches import check_launch
 from converters.nvcc import compile_source
 from converters.request import ConversionError
 from converters.schedules.cuda.source import NAME, Source, source_of
@@ -49,8 +51,12 @@ def build(functions: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> 
         if source is not None:
             launches[name] = _launches(name, source)
             texts.append(source.text.replace(NAME, name))
+    arch = str(target.attrs["arch"])
+    for name, every in launches.items():
+        for launch in every:
+            check_launch(name, launch, capability_of(arch))
     text = "\n".join(texts)
-    return DeviceCode(compile_source(text, str(target.attrs["arch"])), text, launches)
+    return DeviceCode(compile_source(text, arch), text, launches)
 
 
 def headers() -> str:

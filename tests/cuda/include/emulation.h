@@ -186,7 +186,10 @@ extern "C" void emulate(void (*kernel)(...), void** arguments, const unsigned* g
   emulation::arguments = arguments;
   gridDim = {grid[0], grid[1], grid[2]};
   blockDim = {block[0], block[1], block[2]};
-  if (block[0] * block[1] * block[2] > 1024) fail("too many threads");
+  if (block[0] * block[1] * block[2] > 1024 || block[2] > 64) fail("too many threads");
+  if (grid[0] > 0x7fffffffu || grid[1] > 65535 || grid[2] > 65535) fail("too many blocks");
+  // The most that any GPU has; converters know how much theirs has.
+  if (shared_bytes > 227 << 10) fail("too much shared memory");
   shared.resize(shared_bytes + 16);
   for (unsigned z = 0; z < grid[2]; ++z)
     for (unsigned y = 0; y < grid[1]; ++y)
