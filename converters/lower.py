@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import relax, te, tirx
 
 from clockwork_triton.datatypes import NUMPY_TO_WIRE
@@ -14,6 +15,9 @@ from converters.graph import Call, Graph, Value
 from converters.kernels import KernelSet
 from converters.plan import outputs_to_copy, with_copies
 from converters.request import ConversionError
+
+# So that what a pass of ours says comes out of TVM as it was said.
+tvm_ffi.register_error("ConversionError", ConversionError)
 
 StoreConstant = Callable[[Any], str]
 
@@ -25,6 +29,8 @@ def lower(module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> Gra
         with kernels.target:
             tuned = kernels.tuner.lower if kernels.tuner is not None else None
             module = schedules.pipeline(kernels.target, kernels.precision, tuned, kernels.trials)(module)
+    except ConversionError:
+        raise
     except Exception as error:  # whatever a pass of TVM stumbles upon
         raise ConversionError(f"TVM cannot compile the model: {error}") from error
     graph = _Walk(module, kernels, store).graph()

@@ -260,9 +260,13 @@ static inline unsigned tf32_of(unsigned word) {
   const bool finite = (word & 0x7f800000u) != 0x7f800000u;
   return finite ? (word + 0x1000u) & 0xffffe000u : word;
 }
+// As the PTX manual has .satfinite: a NaN stays one.
+static inline _Float16 half_of(float x) {
+  constexpr float most = 65504.0f;
+  return static_cast<_Float16>(x > most ? most : x < -most ? -most : x);
+}
 static inline unsigned halves_of(unsigned low, unsigned high) {
-  const _Float16 pair[2] = {static_cast<_Float16>(emulation::as_float(low)),
-                            static_cast<_Float16>(emulation::as_float(high))};
+  const _Float16 pair[2] = {half_of(emulation::as_float(low)), half_of(emulation::as_float(high))};
   unsigned word;
   std::memcpy(&word, pair, 4);
   return word;

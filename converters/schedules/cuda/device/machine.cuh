@@ -32,10 +32,11 @@ INSIDE unsigned tf32_of(unsigned word) {
   return rounded;
 }
 
-// Two floats as halves in one word, the first one in the lower bits.
+// Two floats as halves in one word, the first one in the lower bits. What is beyond the largest half becomes that
+// half, infinities too; a NaN stays one.
 INSIDE unsigned halves_of(unsigned low, unsigned high) {
   unsigned word;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;\n" : "=r"(word) : "f"(__uint_as_float(high)), "f"(__uint_as_float(low)));
+  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;\n" : "=r"(word) : "f"(__uint_as_float(high)), "f"(__uint_as_float(low)));
   return word;
 }
 
