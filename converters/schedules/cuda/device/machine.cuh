@@ -11,18 +11,18 @@ INSIDE void copy_async(unsigned* shared, const void* global, bool there) {
   const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
   const int bytes = there ? 4 * WORDS : 0;
   if constexpr (WORDS == 4) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(global), "r"(bytes));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
   } else {
     static_assert(WORDS == 1);
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(global), "r"(bytes));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
   }
 }
 
 // Closes a group of copies; `copies_arrived<N>` waits until all but this thread's last N groups are there.
-INSIDE void copies_commit() { asm volatile("cp.async.commit_group;\n" ::); }
+INSIDE void copies_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 template <int N>
 INSIDE void copies_arrived() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 }
 
 // A float as the nearest number that tensor cores take, ties away from zero.
