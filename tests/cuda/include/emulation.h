@@ -33,6 +33,16 @@
 #define __ldg(address) (*(address))
 
 struct uint3 { unsigned x, y, z; };
+template <class T>
+struct alignas(2 * sizeof(T)) Pair { T x, y; };
+using int2 = Pair<int>;
+using float2 = Pair<float>;
+using double2 = Pair<double>;
+using longlong2 = Pair<long long>;
+static inline int2 make_int2(int x, int y) { return {x, y}; }
+static inline float2 make_float2(float x, float y) { return {x, y}; }
+static inline double2 make_double2(double x, double y) { return {x, y}; }
+static inline longlong2 make_longlong2(long long x, long long y) { return {x, y}; }
 static uint3 threadIdx, blockIdx, blockDim, gridDim;
 
 extern "C" {
