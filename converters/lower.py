@@ -133,7 +133,13 @@ class _Walk:
             return (number,)
         if name == "relax.concat":
             return self._joined(call)
-        raise ConversionError(f"TVM has no kernel for '{name.removeprefix('relax.')}'")
+        raise ConversionError(f"TVM has no kernel for '{_called(call, name)}'{self._elsewhere()}")
+
+    def _elsewhere(self) -> str:
+        """What to do where a GPU's kernels are fewer."""
+        if self._kernels.target.kind.name != "cuda":
+            return ""
+        return " on a GPU: serve the model on the CPU (instance_group { kind: KIND_CPU })"
 
     def _begin(self, call: Any, number: int, source: int) -> int:
         """At which byte of its source the result of a reshape or of a slice begins. The schedules leave
@@ -175,6 +181,13 @@ class _Walk:
             self._values.append(value)
         self._calls.append(Call(kernel, reads, writes, tuple(scratch)))
         return writes
+
+
+def _called(call: Any, name: str) -> str:
+    """The operator, or the function of the host's that is to do its work."""
+    if name in ("relax.call_packed", "relax.call_pure_packed", "relax.call_dps_packed"):
+        return str(call.args[0].global_symbol)
+    return name.removeprefix("relax.")
 
 
 def _value(ty: Any) -> Value:
