@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clockwork_triton.artifact.manifest import Launch
@@ -32,6 +33,14 @@ def test_a_launch_beyond_the_limits_is_refused(launch: Launch, reason: str) -> N
 
 def test_a_launch_within_the_limits_is_taken() -> None:
     check_launch("k", Launch("f", (2**31 - 1, 65535, 65535), (16, 1, 64), 101_376, ()), 86)
+
+
+def test_a_tensor_beyond_32_bits_is_refused(tmp_path: Path) -> None:
+    case = Case()
+    x = case.op("Expand", case.data("x", 1, 1), case.constant([65536, 32768], np.int64))
+    case.show("y", case.op("ReduceSum", case.op("Relu", x), keepdims=1))
+    with pytest.raises(ConversionError, match=r"shape \[65536, 32768\] has more elements .*: use a smaller"):
+        case.converted(tmp_path, "fp32", "sm_90")
 
 
 def test_many_products_lie_along_the_first_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
