@@ -12,6 +12,8 @@ from pathlib import Path
 
 from converters.request import ConversionError
 
+FLAGS = ("-std=c++17", "-O3", "-w")
+
 
 def find_compiler() -> str | None:
     """The path of nvcc, if there is one."""
@@ -43,7 +45,7 @@ def compile_source(text: str, arch: str) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         source, cubin = Path(scratch) / "kernels.cu", Path(scratch) / "kernels.cubin"
         source.write_text(text)
-        command = [compiler, "-cubin", f"-arch={arch}", "-std=c++17", "-O3", "-w", "-o", str(cubin)]
+        command = [compiler, "-cubin", f"-arch={arch}", *FLAGS, "-o", str(cubin)]
         done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ConversionError(f"nvcc cannot compile the model: {done.stderr.strip()[:1500]}")
