@@ -53,9 +53,9 @@ def _answer(job: dict[str, Any], answers: BinaryIO) -> dict[str, Any]:
 
 
 def _look_up(job: dict[str, Any], _: BinaryIO) -> str | None:
-    from converters.key import key_of, origin
+    from converters.key import find, origin
 
-    found = ArtifactCache(Path(job["cache"])).find(key_of(origin(request_from_json(job["request"]))))
+    found = find(ArtifactCache(Path(job["cache"])), origin(request_from_json(job["request"])))
     return None if found is None else str(found)
 
 

@@ -55,6 +55,7 @@ def convert(
         raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
     source, halves = widened(source)
     target = targets.resolve(request)
+    origin = {**origin, **targets.toolchain(request)}
     graphs: dict[int, Graph] = {}
     with WeightSpool(directory) as spool, Compiler(target) as compiler:
         tuner = _tuner(request, target, choices)

@@ -17,9 +17,12 @@ from tvm import tirx
 from tvm.tirx.build import codegen_build, split_host_device_mods
 
 from clockwork_triton.artifact.manifest import Launch
+from converters.arch import capability_of
+from converters.launches import check_launch
 from converters.nvcc import compile_source
 from converters.request import ConversionError
 from converters.schedules.cuda.source import NAME, Source, source_of
+from converters.warps import whole_warps
 
 HEADERS = Path(__file__).parent / "schedules" / "cuda" / "device"
 MACHINE = "machine.cuh"
@@ -49,8 +52,12 @@ def build(functions: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> 
         if source is not None:
             launches[name] = _launches(name, source)
             texts.append(source.text.replace(NAME, name))
+    arch = str(target.attrs["arch"])
+    for name, every in launches.items():
+        for launch in every:
+            check_launch(name, launch, capability_of(arch))
     text = "\n".join(texts)
-    return DeviceCode(compile_source(text, str(target.attrs["arch"])), text, launches)
+    return DeviceCode(compile_source(text, arch), text, launches)
 
 
 def headers() -> str:
@@ -99,30 +106,45 @@ def _lower(functions: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) ->
     except Exception as error:  # whatever code generation stumbles upon
         raise ConversionError(f"TVM cannot compile the model: {error}") from error
     launches = {name: _calls(name, split.module[name]) for name in functions}
-    return _Lowered("\n".join(texts), launches)
+    every = [launch for some in launches.values() for launch in some]
+    return _Lowered(whole_warps("\n".join(texts), every), launches)
 
 
 def _calls(name: str, host: tirx.PrimFunc) -> tuple[Launch, ...]:
     """The launches that a kernel's host code makes, which is a plain sequence since all shapes are known."""
-    numbers: dict[str, int] = {buffer.name: number for number, buffer in enumerate(host.params)}
-    if len(numbers) != len(host.params):
-        raise ConversionError(f"two arguments of kernel {name} have one name")
+    numbers: dict[Any, int] = {buffer: number for number, buffer in enumerate(host.params)}
     launches = []
     for statement in _statements(host.body):
-        if isinstance(statement, tirx.Evaluate):
+        if isinstance(statement, tirx.DeclBuffer):
+            numbers[statement.buffer] = _number(name, statement.data, numbers)
+        elif isinstance(statement, tirx.Evaluate):
             launches.append(_launch(name, statement.value, numbers))
-        elif not isinstance(statement, tirx.DeclBuffer):
-            raise ConversionError(f"TVM computes a part of kernel {name} on the host")
+        else:
+            raise _on_host(name)
     return tuple(launches)
+
+
+def _number(name: str, pointer: Any, numbers: Mapping[Any, int]) -> int:
+    """That of the kernel's argument whose memory this is."""
+    if not isinstance(pointer, tvm.ir.Call) or pointer.op.name != "tirx.buffer_data":
+        raise _on_host(name)
+    return numbers[pointer.args[0]]
+
+
+def _on_host(name: str) -> ConversionError:
+    return ConversionError(
+        f"TVM computes a part of kernel {name} on the host, which code for a GPU has none of: serve the "
+        "model on the CPU (instance_group { kind: KIND_CPU })"
+    )
 
 
 def _statements(body: Any) -> list[Any]:
     return list(body.seq) if isinstance(body, tirx.SeqStmt) else [body]
 
 
-def _launch(name: str, call: Any, numbers: Mapping[str, int]) -> Launch:
+def _launch(name: str, call: Any, numbers: Mapping[Any, int]) -> Launch:
     if call.op.name != "tirx.call_ffi_kernel":
-        raise ConversionError(f"TVM computes a part of kernel {name} on the host")
+        raise _on_host(name)
     function, *rest = call.args
     tags = [str(tag) for tag in call.attrs.launch_params]
     values = rest[len(rest) - len(tags) :]
@@ -134,7 +156,7 @@ def _launch(name: str, call: Any, numbers: Mapping[str, int]) -> Launch:
         else:
             kind, axis = AXES[tag]
             extents[kind][axis] = int(value)
-    arguments = [numbers[argument.args[0].name] for argument in rest[: len(rest) - len(tags)]]
+    arguments = [_number(name, argument, numbers) for argument in rest[: len(rest) - len(tags)]]
     grid, block = (tuple(extents[kind]) for kind in ("block", "thread"))
     return Launch(str(function.value), _dim3(grid), _dim3(block), shared, tuple(arguments))
 

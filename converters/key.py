@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from clockwork_triton.artifact.cache import ArtifactCache
 from clockwork_triton.artifact.manifest import FORMAT
 from converters import targets
 from converters.request import ConversionRequest
@@ -34,11 +35,30 @@ def origin(request: ConversionRequest) -> dict[str, str]:
         "converters": converters_hash(),
         "tvm": version("apache-tvm"),
         "onnx_library": version("onnx"),
+        **targets.toolchain(request),
     }
 
 
 def key_of(origin: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    """A hash of the origin; nvcc's version comes after it, so that who has no nvcc can look for any."""
+    rest = {name: value for name, value in origin.items() if name != "nvcc"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return f"{digest}-nvcc-{origin['nvcc']}" if origin.get("nvcc") else digest
+
+
+def find(cache: ArtifactCache, origin: dict[str, str]) -> Path | None:
+    """The artifact in the cache. Where there is no nvcc to make it with, the newest one's that made it
+    elsewhere does."""
+    found = cache.find(key_of(origin))
+    if found is not None or origin.get("nvcc") != "":
+        return found
+    made = sorted(cache.root.glob(f"{key_of(origin)}-nvcc-*"), key=_age)
+    return cache.find(made[-1].name) if made else None
+
+
+def _age(artifact: Path) -> tuple[int, ...]:
+    """By which artifacts of several versions of nvcc are in order."""
+    return tuple(int(part) for part in artifact.name.rpartition("-")[2].split("."))
 
 
 def choices_key(origin: dict[str, str]) -> str:

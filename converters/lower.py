@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import relax, te, tirx
 
 from clockwork_triton.datatypes import NUMPY_TO_WIRE
@@ -14,6 +15,9 @@ from converters.graph import Call, Graph, Value
 from converters.kernels import KernelSet
 from converters.plan import outputs_to_copy, with_copies
 from converters.request import ConversionError
+
+# So that what a pass of ours says comes out of TVM as it was said.
+tvm_ffi.register_error("ConversionError", ConversionError)
 
 StoreConstant = Callable[[Any], str]
 
@@ -25,6 +29,8 @@ def lower(module: tvm.IRModule, kernels: KernelSet, store: StoreConstant) -> Gra
         with kernels.target:
             tuned = kernels.tuner.lower if kernels.tuner is not None else None
             module = schedules.pipeline(kernels.target, kernels.precision, tuned, kernels.trials)(module)
+    except ConversionError:
+        raise
     except Exception as error:  # whatever a pass of TVM stumbles upon
         raise ConversionError(f"TVM cannot compile the model: {error}") from error
     graph = _Walk(module, kernels, store).graph()
@@ -127,7 +133,13 @@ class _Walk:
             return (number,)
         if name == "relax.concat":
             return self._joined(call)
-        raise ConversionError(f"TVM has no kernel for '{name.removeprefix('relax.')}'")
+        raise ConversionError(f"TVM has no kernel for '{_called(call, name)}'{self._elsewhere()}")
+
+    def _elsewhere(self) -> str:
+        """What to do where a GPU's kernels are fewer."""
+        if self._kernels.target.kind.name != "cuda":
+            return ""
+        return " on a GPU: serve the model on the CPU (instance_group { kind: KIND_CPU })"
 
     def _begin(self, call: Any, number: int, source: int) -> int:
         """At which byte of its source the result of a reshape or of a slice begins. The schedules leave
@@ -169,6 +181,13 @@ class _Walk:
             self._values.append(value)
         self._calls.append(Call(kernel, reads, writes, tuple(scratch)))
         return writes
+
+
+def _called(call: Any, name: str) -> str:
+    """The operator, or the function of the host's that is to do its work."""
+    if name in ("relax.call_packed", "relax.call_pure_packed", "relax.call_dps_packed"):
+        return str(call.args[0].global_symbol)
+    return name.removeprefix("relax.")
 
 
 def _value(ty: Any) -> Value:

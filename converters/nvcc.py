@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from converters.request import ConversionError
+
+FLAGS = ("-std=c++17", "-O3", "-w")
 
 
 def find_compiler() -> str | None:
@@ -18,17 +21,31 @@ def find_compiler() -> str | None:
     return shutil.which("nvcc") or shutil.which("nvcc", path=str(Path(home) / "bin"))
 
 
+def version() -> str:
+    """That of nvcc, such as 13.0.88; empty where there is none, or none that tells."""
+    compiler = find_compiler()
+    if compiler is None:
+        return ""
+    return _version(compiler, Path(compiler).stat().st_mtime_ns)
+
+
+@cache
+def _version(compiler: str, changed_ns: int) -> str:
+    """Asked for once, as long as the file stays the same."""
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\bV(\d+\.\d+\.\d+)", done.stdout)
+    return found[1] if found else ""
+
+
 def compile_source(text: str, arch: str) -> bytes:
     """CUDA C to a cubin for one architecture. ConversionError with the compiler's first complaint."""
     compiler = find_compiler()
     if compiler is None:
         raise ConversionError("compiling for a GPU needs nvcc, of NVIDIA's CUDA toolkit, on the PATH")
-    if not re.fullmatch(r"sm_\d+[af]?", arch):
-        raise ConversionError(f"'{arch}' is not a GPU architecture such as sm_90")
     with tempfile.TemporaryDirectory() as scratch:
         source, cubin = Path(scratch) / "kernels.cu", Path(scratch) / "kernels.cubin"
         source.write_text(text)
-        command = [compiler, "-cubin", f"-arch={arch}", "-std=c++17", "-O3", "-w", "-o", str(cubin)]
+        command = [compiler, "-cubin", f"-arch={arch}", *FLAGS, "-o", str(cubin)]
         done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ConversionError(f"nvcc cannot compile the model: {done.stderr.strip()[:1500]}")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from clockwork_triton.artifact.cpu_features import from_llvm
+from converters import nvcc
+from converters.arch import capability_of
 from converters.request import ConversionError, ConversionRequest
 
 
@@ -24,6 +26,7 @@ def resolve(request: ConversionRequest) -> Any:
     if request.target == "cuda":
         if not request.arch:
             raise ConversionError("a GPU's architecture is to be named: --arch sm_XX")
+        capability_of(request.arch)
         return tvm.target.Target({"kind": "cuda", "arch": request.arch}, host=tvm.target.Target(host))
     raise ConversionError(f"unknown target '{request.target}': expected cpu or cuda")
 
@@ -40,6 +43,11 @@ def cpu_features(target: Any) -> tuple[str, ...]:
     if target.kind.name == "cuda":
         return ()
     return from_llvm([str(name) for name in codegen.llvm_get_cpu_features(target)])
+
+
+def toolchain(request: ConversionRequest) -> dict[str, str]:
+    """What else makes a target's code, by name: for a GPU nvcc's version, empty where there is none."""
+    return {"nvcc": nvcc.version()} if request.target == "cuda" else {}
 
 
 def fingerprint(request: ConversionRequest) -> str:

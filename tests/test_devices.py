@@ -49,7 +49,8 @@ def _gpus(monkeypatch: pytest.MonkeyPatch, *capabilities: tuple[int, int]) -> No
     def facts(ordinal: int) -> GpuFacts:
         if ordinal >= len(capabilities):
             raise CudaError(f"there is no GPU {ordinal}")
-        return GpuFacts("GPU", capabilities[ordinal], 1 << 30, 1, "0000:01:00.0", "GPU-0")
+        capability = capabilities[ordinal]
+        return GpuFacts("GPU", capability, 1 << 30, 1, "0000:01:00.0", "GPU-0", 99 << 10, (13, 0))
 
     monkeypatch.setattr(devices.libcuda, "facts", facts)
     monkeypatch.setattr(devices.libcuda, "count", lambda: len(capabilities))

@@ -9,7 +9,11 @@ from collections.abc import Collection
 from clockwork_triton.artifact import Manifest, TensorRef, Variant
 from clockwork_triton.artifact.cpu_features import missing
 from clockwork_triton.datatypes import itemsize
+from clockwork_triton.worker.cuda.driver import GpuFacts
 from clockwork_triton.worker.device import UnsuitableModel
+
+TEGRAS = {(8, 7), (10, 1)}
+"""Compute capabilities of Tegra parts that share their major number with others."""
 
 
 def check_fit(
@@ -46,22 +50,48 @@ def check_cpu(manifest: Manifest, features: Collection[str]) -> None:
         )
 
 
-def check_gpu(manifest: Manifest, capability: tuple[int, int]) -> None:
-    """UnsuitableModel if a GPU of this compute capability cannot run the device code.
-
-    Code for one capability runs on those of the same major number that are not older.
-    """
+def check_gpu(manifest: Manifest, gpu: GpuFacts) -> None:
+    """UnsuitableModel, with what to do about it, if the GPU or its driver cannot run the device code."""
     found = re.fullmatch(r"sm_(\d+)(\d)([af]?)", manifest.gpu_arch)
     if found is None:
         raise UnsuitableModel("it is not converted for a GPU: convert it with --target cuda")
-    major, minor, suffix = int(found[1]), int(found[2]), found[3]
-    runs = capability == (major, minor) if suffix else capability[0] == major and capability[1] >= minor
-    if not runs:
-        own = f"sm_{capability[0]}{capability[1]}"
+    own = "sm_{}{}".format(*gpu.capability)
+    if not _runs((int(found[1]), int(found[2])), gpu.capability, exact=found[3] == "a"):
         raise UnsuitableModel(
             f"it is compiled for {manifest.gpu_arch}, which this GPU ({own}) cannot run: convert it with "
             f"--arch {own}"
         )
+    needed = max((launch.shared_bytes for every in manifest.launches.values() for launch in every), default=0)
+    if needed > gpu.block_shared_bytes:
+        raise UnsuitableModel(
+            f"it is compiled for {manifest.gpu_arch}, needs {needed} bytes of shared memory a block and this "
+            f"GPU has {gpu.block_shared_bytes}: convert it with --arch {own}"
+        )
+    _check_driver(manifest, gpu)
+
+
+def _runs(made_for: tuple[int, int], capability: tuple[int, int], *, exact: bool) -> bool:
+    """Whether code for one compute capability runs on another: of the same major number, where it is not
+    older; but neither from nor to a Tegra. `exact`: code of the suffix a runs on its own capability alone,
+    while that of the suffix f does on its family, as plain code does."""
+    if made_for == capability:
+        return True
+    if exact or {made_for, capability} & TEGRAS:
+        return False
+    return capability[0] == made_for[0] and capability[1] > made_for[1]
+
+
+def _check_driver(manifest: Manifest, gpu: GpuFacts) -> None:
+    """A compiler's code runs under every driver of its major version, and under newer ones."""
+    compiler = manifest.origin.get("nvcc", "")
+    if not compiler or int(compiler.partition(".")[0]) <= gpu.cuda_version[0]:
+        return
+    major = compiler.partition(".")[0]
+    known = "{}.{}".format(*gpu.cuda_version)
+    raise UnsuitableModel(
+        f"it is compiled by nvcc {compiler}, and the driver here knows CUDA {known}: it needs a driver that "
+        f"knows CUDA {major}, or convert it with the nvcc of CUDA {known} on the PATH"
+    )
 
 
 def _check_bounds(manifest: Manifest, variant: Variant) -> None:

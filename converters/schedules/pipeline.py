@@ -24,6 +24,7 @@ from converters.schedules.network.ops import Foreign
 from converters.schedules.network.reader import Reader, Unreadable
 from converters.schedules.network.simplify import simplify
 from converters.schedules.network.writer import Lower, write
+from converters.schedules.replacements import replace_operators
 
 Lay = Callable[[Network], Network]
 """Chooses the layouts of a simplified network's tensors, and the algorithms of its operations."""
@@ -92,6 +93,7 @@ def _library(target: tvm.target.Target) -> list[Any]:
     # Kernels of constants alone are run here and now, which those in CUDA C cannot be.
     fold = [] if target.kind.name == "cuda" else [relax.transform.FoldConstant()]
     return [
+        replace_operators(target),
         relax.transform.DecomposeOpsForInference(),
         relax.transform.CanonicalizeBindings(),
         *relax.pipeline.library_dispatch_passes(target),

@@ -35,6 +35,10 @@ class Case(Graph):
         self._values[name] = self._numbers.standard_normal(shape).astype(np.float32)
         return self.input(name, shape)
 
+    def given(self, name: str, value: Array) -> str:
+        self._values[name] = value
+        return self.input(name, value.shape, onnx.helper.np_dtype_to_tensor_dtype(value.dtype))
+
     def indices(self, name: str, limit: int, *shape: int) -> str:
         self._values[name] = self._numbers.integers(0, limit, shape)
         return self.input(name, shape, TensorProto.INT64)
@@ -59,7 +63,14 @@ class Case(Graph):
         precision: str,
         arch: str = "sm_80",
     ) -> dict[str, float]:
-        """By output, relative to its largest magnitude. Asserts that the order of threads does not matter."""
+        """By output, relative to its largest magnitude."""
+        found = self.answers(directory, monkeypatch, precision, arch)
+        return {name: difference(expected, actual) for name, (actual, expected) in found.items()}
+
+    def answers(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32", arch: str = "sm_80"
+    ) -> dict[str, tuple[Array, Array]]:
+        """By output, ours and ONNX Runtime's. Asserts that the order of threads does not matter."""
         monkeypatch.setattr(device_code, "compile_source", lambda text, arch: b"")
         manifest = self.converted(directory, precision, arch)
         inputs = [self._values[tensor.name] for tensor in manifest.inputs]
@@ -71,7 +82,7 @@ class Case(Graph):
         expected = session.run(self.names, self._values)
         for name, have, want in zip(self.names, actual, expected, strict=True):
             assert have.shape == want.shape, name
-        return {n: difference(w, h) for n, w, h in zip(self.names, expected, actual, strict=True)}
+        return dict(zip(self.names, zip(actual, expected, strict=True), strict=True))
 
     def converted(self, directory: Path, precision: str, arch: str) -> Manifest:
         onnx.save(self.model(), directory / "model.onnx")

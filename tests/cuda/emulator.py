@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ class Emulator:
         machine = (HEADERS / MACHINE).read_text()
         assert machine in source
         text = source.replace(machine, '#include "emulation.h"\n')
+        # g++ has alignas before everything else, where nvcc takes it anywhere.
+        text = re.sub(r"__shared__ (alignas\(\d+\))", r"\1 __shared__", text)
         emulation = (INCLUDE / "emulation.h").read_text()
         digest = hashlib.sha256((emulation + text).encode()).hexdigest()[:16]
         written, library = directory / f"{digest}.cpp", directory / f"{digest}.so"

@@ -14,7 +14,7 @@ from clockwork_triton.artifact.manifest import Launch
 from converters import device_code
 from converters.schedules.cuda import elements
 from converters.schedules.cuda.code import FUNCTIONS, Operand, coordinates, literal, offset, widest
-from converters.schedules.cuda.source import NAME, Source, Start, as_function, source_of
+from converters.schedules.cuda.source import NAME, Dim3, Source, Start, as_function, source_of
 from converters.schedules.network import arithmetic
 from converters.schedules.network.graph import Tensor
 from converters.schedules.network.program import Program, Step
@@ -153,16 +153,40 @@ KERNEL(32) product_of_rough_numbers(float* y) {
 }
 """
     )
-    (tmp_path / "rough.cu").write_text(text)
+    ended = _ended(tmp_path, text, "product_of_rough_numbers", (1, 1, 1), (32, 1, 1), 0)
+    assert "multiplies what is not rounded to tf32" in ended
+
+
+@needs_emulation
+@pytest.mark.parametrize(
+    ("grid", "block", "shared_bytes", "what"),
+    [
+        ((1, 65536, 1), (1, 1, 1), 0, "too many blocks"),
+        ((1, 1, 65536), (1, 1, 1), 0, "too many blocks"),
+        ((1, 1, 1), (1025, 1, 1), 0, "too many threads"),
+        ((1, 1, 1), (1, 1, 65), 0, "too many threads"),
+        ((1, 1, 1), (1, 1, 1), (227 << 10) + 1, "too much shared memory"),
+    ],
+)
+def test_launches_that_no_gpu_takes_end_the_emulation(
+    tmp_path: Path, grid: Dim3, block: Dim3, shared_bytes: int, what: str
+) -> None:
+    text = device_code.headers() + "\nKERNEL(1) nothing(float* y) {}\n"
+    assert what in _ended(tmp_path, text, "nothing", grid, block, shared_bytes)
+
+
+def _ended(directory: Path, text: str, function: str, grid: Dim3, block: Dim3, shared_bytes: int) -> str:
+    """What a process says that ends because of this launch."""
+    (directory / "source.cu").write_text(text)
     program = (
         "import sys; from pathlib import Path; import numpy as np;"
         "from clockwork_triton.artifact.manifest import Launch; from tests.cuda.emulator import Emulator;"
-        "d = Path(sys.argv[1]); e = Emulator((d / 'rough.cu').read_text(), d); y = np.zeros(32, np.float32);"
-        "e.launch(Launch('product_of_rough_numbers', (1, 1, 1), (32, 1, 1), 0, (0,)), [y.ctypes.data])"
+        "d = Path(sys.argv[1]); e = Emulator((d / 'source.cu').read_text(), d); y = np.zeros(32, np.float32);"
+        f"e.launch(Launch('{function}', {grid}, {block}, {shared_bytes}, (0,)), [y.ctypes.data])"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(directory)], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    assert "multiplies what is not rounded to tf32" in done.stderr
+    return done.stderr

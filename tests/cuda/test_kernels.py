@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from onnx import TensorProto
 
 from converters.request import PRECISIONS
-from converters.schedules.cuda import gpu as gpu_module
 from converters.schedules.cuda import problem
-from converters.schedules.cuda.gpu import TILES, Gpu, Tile
+from converters.schedules.cuda.gpu import Gpu
+from converters.schedules.cuda.staging import Staging
+from converters.schedules.cuda.tiles import FEWER_STAGES, TILES, Tile
 from tests.cuda.checks import Case
 from tests.cuda.emulator import needs_emulation
 
@@ -102,10 +104,12 @@ def _tiles() -> list[Any]:
 def test_every_tile_computes_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tile: Tile, precision: str
 ) -> None:
-    """With splits of uneven depth; rows and columns end within a tile."""
+    """With splits of uneven depth, one with fewer stages; rows and columns end within a tile."""
 
-    def choose(gpu: Gpu, rows: int, columns: int, depth: int, batches: int) -> Tile:
-        return Tile(tile.rows, tile.columns, tile.warps_m, tile.warps_n, 3 if depth > 200 else 1)
+    def choose(gpu: Gpu, staging: Staging, rows: int, columns: int, depth: int, batches: int) -> Tile:
+        if depth > 200:
+            return replace(tile, splits=3)
+        return replace(tile, stages=FEWER_STAGES if batches > 1 else tile.stages)
 
     monkeypatch.setattr(problem, "choose_tile", choose)
     case = Case()
@@ -207,14 +211,3 @@ def test_pointwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         case.show(kind, case.op(kind, x, case.data(f"other{kind}", 5, 1)))
     case.show("Pow", case.op("Pow", positive, case.constant(1.3)))
     _check(case, tmp_path, monkeypatch)
-
-
-def test_a_tile_is_chosen_for_the_part() -> None:
-    """Small products are split among many blocks, large ones take large tiles."""
-    a100 = Gpu(80, "tf32")
-    small = gpu_module.choose_tile(a100, 49, 512, 4608, 1)
-    assert small.splits > 1
-    assert small.rows * small.columns <= 64 * 64
-    large = gpu_module.choose_tile(a100, 50_000, 256, 2304, 1)
-    assert (large.splits, large.rows) == (1, 128)
-    assert Gpu(120, "tf32").part == Gpu(90, "tf32").part

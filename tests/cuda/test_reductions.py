@@ -12,7 +12,8 @@ from converters import device_code
 from converters.schedules.cpu.elements import strides_of
 from converters.schedules.cuda import reduction, rows, sharing
 from converters.schedules.cuda.code import Operand
-from converters.schedules.cuda.gpu import PARTS, Gpu
+from converters.schedules.cuda.gpu import Gpu
+from converters.schedules.cuda.parts import PARTS
 from converters.schedules.cuda.reduction import Reduction
 from converters.schedules.network.program import Program, Step
 from tests.cuda.checks import Case

@@ -73,7 +73,7 @@ def test_what_the_driver_says_is_kept(root: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     path = str(build(root))
     driver = gather(lambda: None, None, root, path).driver
-    assert (driver.gpus, driver.cuda, driver.visible) == (2, (12, 4), "0")
+    assert (driver.gpus, driver.cuda, driver.visible) == (2, (13, 1), "0")
     ctypes.CDLL(path).fake_fail(b"cuDeviceGetCount", 999)
     driver = gather(lambda: None, None, root, path).driver
     assert (driver.gpus, driver.missing, driver.status) == (0, False, 999)

@@ -99,7 +99,7 @@ class CudaDevice:
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
-        check_gpu(manifest, self._driver.facts.capability)
+        check_gpu(manifest, self._driver.facts)
         check_fit(
             manifest,
             page_bytes=self.page_bytes,

@@ -29,7 +29,11 @@ class NoDriverError(CudaError):
 
 @dataclass(frozen=True)
 class GpuFacts:
-    """What a GPU says of itself. `pci_bus_id` such as 0000:17:00.0, by which NVML knows it too."""
+    """What a GPU says of itself. `pci_bus_id` such as 0000:17:00.0, by which NVML knows it too.
+
+    `block_shared_bytes`: the most shared memory that a block may have. `cuda_version`: the newest CUDA that
+    the driver knows, such as (13, 0).
+    """
 
     name: str
     capability: tuple[int, int]
@@ -37,6 +41,8 @@ class GpuFacts:
     multiprocessors: int
     pci_bus_id: str
     uuid: str
+    block_shared_bytes: int
+    cuda_version: tuple[int, int]
 
 
 @dataclass(frozen=True)

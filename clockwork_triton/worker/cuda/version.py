@@ -20,4 +20,9 @@ def cuda_version(path: str = LIBRARY) -> Version | None:
         Library(path).cuDriverGetVersion(byref(number))
     except CudaError:
         return None
-    return number.value // 1000, number.value % 1000 // 10
+    return version_of(number.value)
+
+
+def version_of(number: int) -> Version:
+    """As cuDriverGetVersion has it: 12040."""
+    return number // 1000, number % 1000 // 10

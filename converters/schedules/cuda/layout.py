@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from converters.request import ConversionError
 from converters.rounding import round_tf32
 from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.problem import padded_columns
@@ -147,7 +148,7 @@ class _Layouts(Layouts):
         filled = np.pad(matrices, [(0, 0), (0, pairs), (0, fill)])
         if self._halves:
             split = filled.reshape(filled.shape[0], -1, 2, filled.shape[2])
-            return np.ascontiguousarray(split.transpose(0, 1, 3, 2).astype(np.float16))
+            return np.ascontiguousarray(_halves(split.transpose(0, 1, 3, 2)))
         return np.ascontiguousarray(round_tf32(filled) if self._rounded else filled)
 
     def _matmul(self, node: Node) -> bool:
@@ -242,6 +243,18 @@ class _Layouts(Layouts):
             self._last[node.output] = self.plain(data)
             return True
         return False
+
+
+def _halves(weights: Array) -> Array:
+    """ConversionError if a weight lies beyond them."""
+    with np.errstate(over="ignore"):
+        halves = weights.astype(np.float16)
+    beyond = weights[np.isinf(halves) & np.isfinite(weights)]
+    if beyond.size:
+        raise ConversionError(
+            f"precision fp16: a weight of {beyond[0]:.6g} is beyond {np.finfo(np.float16).max:.0f}: use tf32"
+        )
+    return halves
 
 
 def _taps(weight: Array) -> Array:

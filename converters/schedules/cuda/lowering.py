@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
+from converters.request import ConversionError
 from converters.schedules.cpu.elements import collapse, strides_of
 from converters.schedules.cpu.views import views_of
 from converters.schedules.cuda import anchors, elements, product, rows
@@ -33,6 +35,9 @@ ANCHORS = (
     ops.Matmul,
 )
 
+MOST_ELEMENTS = 2**31 - 2**16
+"""Kernels count in 32 bits, up to a block beyond the last element."""
+
 
 def is_anchor(op: object) -> bool:
     """Whether a kernel of this operation can go on with pointwise ones."""
@@ -40,11 +45,17 @@ def is_anchor(op: object) -> bool:
 
 
 def lower(op: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor], gpu: Gpu) -> Lowered:
-    """The kernel of a fused operation."""
+    """The kernel of a fused operation. ConversionError if a tensor is too large for it."""
     assert isinstance(op, Fused)
     lowering = _Lowering(op, inputs, outputs, gpu)
     source = lowering.source()
     tensors = [*inputs, *outputs, *(Tensor((size,)) for size in lowering.scratch)]
+    for tensor in tensors:
+        if prod(tensor.shape) > MOST_ELEMENTS:
+            raise ConversionError(
+                f"a tensor of shape {list(tensor.shape)} has more elements than kernels for a GPU count, "
+                f"which is {MOST_ELEMENTS}: use a smaller batch size"
+            )
     return Lowered(as_function(source, tensors), lowering.scratch)
 
 

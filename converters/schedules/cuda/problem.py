@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from converters.schedules.cuda.code import Operand
-from converters.schedules.cuda.gpu import Gpu, Tile, choose_tile
+from converters.schedules.cuda.gpu import Gpu
+from converters.schedules.cuda.staging import Staging
+from converters.schedules.cuda.tiles import Tile, choose_tile
 from converters.schedules.cuda.window import Window
 from converters.schedules.network.program import Program
 
@@ -73,8 +76,15 @@ class Product:
         return prod(self.extents.batch)
 
     @property
+    def staging(self) -> Staging:
+        halves, right = self.gpu.precision == "fp16", self.right
+        by_column = not right.packed and right.depth == 1 and right.column != 1
+        return Staging(halves, halves and right.packed, by_column)
+
+    @cached_property
     def tile(self) -> Tile:
-        return choose_tile(self.gpu, self.m, self.extents.columns, self.extents.depth, self.batches)
+        extents = self.extents
+        return choose_tile(self.gpu, self.staging, self.m, extents.columns, extents.depth, self.batches)
 
     @property
     def partial_columns(self) -> int:

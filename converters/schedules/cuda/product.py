@@ -9,9 +9,10 @@ from math import prod
 from converters.schedules.cuda import elements
 from converters.schedules.cuda.anchors import Partial
 from converters.schedules.cuda.code import Code, coordinates, offset, run
-from converters.schedules.cuda.gpu import ARITHMETIC, DEPTH, STAGES
+from converters.schedules.cuda.gpu import ARITHMETIC
 from converters.schedules.cuda.problem import Product, padded_columns
 from converters.schedules.cuda.source import NAME, Source, Start
+from converters.schedules.cuda.staging import DEPTH
 from converters.schedules.cuda.window import Window
 
 
@@ -20,6 +21,15 @@ def emit(problem: Product, signature: str, parameters: Sequence[str], scratch: s
     every = tuple(range(len(parameters)))
     writer = _Writer(problem, scratch)
     tile = problem.tile
+    words = problem.staging.words(tile.rows, tile.columns)
+    # All along one axis of the grid: the others end at 65,535.
+    tiles = (
+        problem.batches,
+        tile.splits,
+        -(-problem.extents.columns // tile.columns),
+        -(-problem.m // tile.rows),
+    )
+    z, split, column, row = coordinates("block", tiles)
     passed = ", ".join(parameters)
     lines = [
         f"struct {NAME}_problem {{",
@@ -28,22 +38,18 @@ def emit(problem: Product, signature: str, parameters: Sequence[str], scratch: s
         *writer.members(),
         "};",
         f"KERNEL(Tile<{NAME}_problem>::THREADS) {NAME}({signature}) {{",
-        f"  static_assert(Tile<{NAME}_problem>::STAGE_WORDS == {writer.stage_words});",
+        f"  static_assert(Tile<{NAME}_problem>::STAGE_WORDS == {words});",
         "  DYNAMIC_SHARED(shared);",
-        f"  const int z = blockIdx.z / {tile.splits}, split = blockIdx.z % {tile.splits};",
+        "  const int block = blockIdx.x;",
+        f"  const int z = {z}, split = {split};",
         f"  const {NAME}_problem problem{{{passed}, z, split}};",
         f"  const int begin = split * {writer.share};",
         f"  const int end = min(begin + {writer.share}, {problem.extents.depth});",
-        f"  product(problem, reinterpret_cast<unsigned*>(shared), blockIdx.x * {tile.rows},"
-        f" blockIdx.y * {tile.columns}, begin, end);",
+        f"  product(problem, reinterpret_cast<unsigned*>(shared), {row} * {tile.rows},"
+        f" {column} * {tile.columns}, begin, end);",
         "}",
     ]
-    grid = (
-        -(-problem.m // tile.rows),
-        -(-problem.extents.columns // tile.columns),
-        problem.batches * tile.splits,
-    )
-    start = Start("", grid, (32 * tile.warps, 1, 1), 4 * STAGES * writer.stage_words, every)
+    start = Start("", (prod(tiles), 1, 1), (tile.threads, 1, 1), tile.shared_bytes(problem.staging), every)
     text = "\n".join(lines) + "\n"
     if scratch is None:
         return Source(text, (start,))
@@ -79,28 +85,17 @@ class _Writer:
         steps = -(-self._extents.depth // DEPTH)
         self.share = -(-steps // self._tile.splits) * DEPTH
         """The depth of one split."""
-        self._halves = problem.gpu.precision == "fp16"
-        self._half_weights = self._halves and problem.right.packed
-        self._by_column = not problem.right.packed and problem.right.depth == 1 and problem.right.column != 1
-
-    @property
-    def stage_words(self) -> int:
-        """As Tile::STAGE_WORDS of device/product.cuh has it."""
-        pad_left = 8 if self._halves else 4
-        pad_right = 4 if self._halves and not self._half_weights else 8
-        across = DEPTH + pad_left if self._by_column else self._tile.columns + pad_right
-        rows = self._tile.columns if self._by_column else DEPTH // (2 if self._half_weights else 1)
-        return self._tile.rows * (DEPTH + pad_left) + rows * across
+        self._staging = problem.staging
 
     def members(self) -> list[str]:
         constants = [
             f"  static constexpr int M = {self._problem.m}, N = {self._extents.columns};",
             f"  static constexpr int ROWS = {self._tile.rows}, COLUMNS = {self._tile.columns};",
             f"  static constexpr int WARPS_M = {self._tile.warps_m}, WARPS_N = {self._tile.warps_n};",
-            f"  static constexpr int DEPTH = {DEPTH}, STAGES = {STAGES};",
+            f"  static constexpr int DEPTH = {DEPTH}, STAGES = {self._tile.stages};",
             f"  static constexpr Arithmetic ARITHMETIC = {ARITHMETIC[self._problem.gpu.precision]};",
-            f"  static constexpr bool HALF_WEIGHTS = {_bool(self._half_weights)};",
-            f"  static constexpr bool RIGHT_BY_COLUMN = {_bool(self._by_column)};",
+            f"  static constexpr bool HALF_WEIGHTS = {_bool(self._staging.half_weights)};",
+            f"  static constexpr bool RIGHT_BY_COLUMN = {_bool(self._staging.by_column)};",
             f"  static constexpr bool RIGHT_ROUNDED = {_bool(self._problem.right.packed)};",
             f"  static constexpr int LEFT_WIDTH = {self._left_width()};",
             f"  static constexpr int RIGHT_WIDTH = {self._right_width()};",
@@ -122,8 +117,10 @@ class _Writer:
         right, extents = self._problem.right, self._extents
         if right.packed:
             return 4
-        along, across = (right.depth, right.column) if self._by_column else (right.column, right.depth)
-        count = extents.depth if self._by_column else extents.columns
+        along, across = (
+            (right.depth, right.column) if self._staging.by_column else (right.column, right.depth)
+        )
+        count = extents.depth if self._staging.by_column else extents.columns
         whole = count % 4 == 0 and across % 4 == 0 and not any(s % 4 for s in right.batch)
         return 4 if along == 1 and whole else 1
 
@@ -192,7 +189,7 @@ class _Writer:
         right, extents = self._problem.right, self._extents
         if right.packed:
             columns = padded_columns(extents.columns)
-            depth = -(-extents.depth // 2) if self._half_weights else extents.depth
+            depth = -(-extents.depth // 2) if self._staging.half_weights else extents.depth
             at = f"z * {depth * columns} + k * {columns} + n"
         else:
             at = f"{offset(self._batch(), right.batch)} + {offset(['k', 'n'], [right.depth, right.column])}"

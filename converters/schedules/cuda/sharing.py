@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import prod
 
 from converters.schedules.cpu.elements import Loops
-from converters.schedules.cuda.gpu import CACHE_BYTES, ENDS, LAUNCH, Gpu
+from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.source import Dim3
+from converters.schedules.cuda.tiles import CACHE_BYTES, ENDS, LAUNCH
 
 # Rows of at most so many elements are a warp's, of which a block has WARPS; longer ones a block's.
 SHORT = 512
@@ -22,9 +23,8 @@ LANES = (32, 16, 8, 4)
 FILLED = 0.9
 
 # The model of time counts clocks: what a thread takes for an element when few others run beside it, nearly
-# all of it waiting for memory. And the threads that a multiprocessor runs at once.
+# all of it waiting for memory.
 ELEMENT = 100
-RESIDENT = 2048
 MOST_SPLITS = 1024
 
 
@@ -112,7 +112,7 @@ def choose_splits(gpu: Gpu, sharing: Sharing, length: int, levels: int, *, whole
         if (splits - 1) * share >= steps:
             continue
         blocks = sharing.blocks * splits
-        together = min(RESIDENT // threads, -(-blocks // multiprocessors))
+        together = min(gpu.part.threads // threads, -(-blocks // multiprocessors))
         waves = -(-blocks // (multiprocessors * together))
         pace = max(ELEMENT, together * threads * 4 / CACHE_BYTES)
         time = (levels + whole) * waves * share * pace

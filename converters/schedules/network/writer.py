@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import relax, tirx
 
@@ -123,5 +124,5 @@ class _Writer:
 def _constant(data: Array) -> Any:
     """A Relax constant that shares the memory of an array, or of its contiguous copy. TVM shares no memory
     that is read-only."""
-    data = aligned(data)
+    data = aligned(np.asarray(data))  # numpy makes scalars of what has no axes
     return relax.const(tvm.runtime.from_dlpack(data) if data.flags.writeable else tvm.runtime.tensor(data))

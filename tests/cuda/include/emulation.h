@@ -33,6 +33,16 @@
 #define __ldg(address) (*(address))
 
 struct uint3 { unsigned x, y, z; };
+template <class T>
+struct alignas(2 * sizeof(T)) Pair { T x, y; };
+using int2 = Pair<int>;
+using float2 = Pair<float>;
+using double2 = Pair<double>;
+using longlong2 = Pair<long long>;
+static inline int2 make_int2(int x, int y) { return {x, y}; }
+static inline float2 make_float2(float x, float y) { return {x, y}; }
+static inline double2 make_double2(double x, double y) { return {x, y}; }
+static inline longlong2 make_longlong2(long long x, long long y) { return {x, y}; }
 static uint3 threadIdx, blockIdx, blockDim, gridDim;
 
 extern "C" {
@@ -186,7 +196,10 @@ extern "C" void emulate(void (*kernel)(...), void** arguments, const unsigned* g
   emulation::arguments = arguments;
   gridDim = {grid[0], grid[1], grid[2]};
   blockDim = {block[0], block[1], block[2]};
-  if (block[0] * block[1] * block[2] > 1024) fail("too many threads");
+  if (block[0] * block[1] * block[2] > 1024 || block[2] > 64) fail("too many threads");
+  if (grid[0] > 0x7fffffffu || grid[1] > 65535 || grid[2] > 65535) fail("too many blocks");
+  // The most that any GPU has; converters know how much theirs has.
+  if (shared_bytes > 227 << 10) fail("too much shared memory");
   shared.resize(shared_bytes + 16);
   for (unsigned z = 0; z < grid[2]; ++z)
     for (unsigned y = 0; y < grid[1]; ++y)
@@ -257,9 +270,19 @@ static inline unsigned tf32_of(unsigned word) {
   const bool finite = (word & 0x7f800000u) != 0x7f800000u;
   return finite ? (word + 0x1000u) & 0xffffe000u : word;
 }
+// As the PTX manual has .satfinite: a NaN stays one.
+static inline _Float16 saturated_half(float x) {
+  constexpr float most = 65504.0f;
+  return static_cast<_Float16>(x > most ? most : x < -most ? -most : x);
+}
+static inline unsigned short half_of(float value) {
+  const _Float16 half = static_cast<_Float16>(value);
+  unsigned short bits;
+  std::memcpy(&bits, &half, 2);
+  return bits;
+}
 static inline unsigned halves_of(unsigned low, unsigned high) {
-  const _Float16 pair[2] = {static_cast<_Float16>(emulation::as_float(low)),
-                            static_cast<_Float16>(emulation::as_float(high))};
+  const _Float16 pair[2] = {saturated_half(emulation::as_float(low)), saturated_half(emulation::as_float(high))};
   unsigned word;
   std::memcpy(&word, pair, 4);
   return word;

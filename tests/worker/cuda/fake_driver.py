@@ -64,9 +64,8 @@ class FakeDriver:
         capability: tuple[int, int] = (9, 0),
         memory_bytes: int = 4 * GIB,
     ) -> None:
-        self.facts = GpuFacts(
-            "NVIDIA Fake 100", capability, memory_bytes, 4, "0000:17:00.0", "GPU-00000000-fake"
-        )
+        bus, uuid = "0000:17:00.0", "GPU-00000000-fake"
+        self.facts = GpuFacts("NVIDIA Fake 100", capability, memory_bytes, 4, bus, uuid, 227 << 10, (13, 0))
         self.clock = clock
         self.kernels = kernels or {}
         self.done: list[Done] = []

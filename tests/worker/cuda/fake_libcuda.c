@@ -105,7 +105,7 @@ static void run(const struct CUfunc_st* function, void** arguments, const unsign
 }
 
 CUresult CUDAAPI cuInit(unsigned flags) { ENTER; return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
-CUresult CUDAAPI cuDriverGetVersion(int* version) { ENTER; *version = 12040; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuDriverGetVersion(int* version) { ENTER; *version = 13010; return CUDA_SUCCESS; }
 CUresult CUDAAPI cuGetErrorString(CUresult status, const char** text) {
   *text = status == CUDA_ERROR_OUT_OF_MEMORY ? "out of memory" : "some error";
   return CUDA_SUCCESS;
@@ -123,6 +123,7 @@ CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, 
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 7; return CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; return CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 0; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = 227 << 10; return CUDA_SUCCESS;
     default: return CUDA_ERROR_INVALID_VALUE;
   }
 }

@@ -40,7 +40,9 @@ def driver(library: Any) -> Iterator[LibCuda]:
 
 def test_what_the_gpu_says_of_itself(driver: LibCuda) -> None:
     uuid = "GPU-00112233-4455-6677-8899-aabbccddeeff"
-    assert driver.facts == GpuFacts("NVIDIA Fake", (9, 0), 1 << 33, 7, "0000:01:00.0", uuid)
+    assert driver.facts == GpuFacts(
+        "NVIDIA Fake", (9, 0), 1 << 33, 7, "0000:01:00.0", uuid, 227 << 10, (13, 1)
+    )
 
 
 def test_gpus_are_counted_and_others_refused(library: Any) -> None:

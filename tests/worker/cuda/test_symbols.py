@@ -47,7 +47,7 @@ def test_what_the_driver_answers_is_kept(library: Any, status: int) -> None:
 
 @needs_fake_library
 def test_the_version_is_told(library: Any) -> None:
-    assert cuda_version(library.path) == (12, 4)
+    assert cuda_version(library.path) == (13, 1)
 
 
 @needs_fake_library

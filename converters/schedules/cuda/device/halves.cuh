@@ -12,7 +12,7 @@ INSIDE float widen_float16(unsigned short half) {
   const unsigned word = rest >= 0x0f800000u ? rest | 0x7f800000u : word_of(float_of(rest) * 0x1p112f);
   return float_of(sign | word);
 }
-INSIDE unsigned short narrow_float16(float value) { return halves_of(word_of(value), 0u) & 0xffffu; }
+INSIDE unsigned short narrow_float16(float value) { return half_of(value); }
 
 INSIDE float widen_bfloat16(unsigned short half) { return float_of(static_cast<unsigned>(half) << 16); }
 INSIDE unsigned short narrow_bfloat16(float value) {

@@ -11,18 +11,18 @@ INSIDE void copy_async(unsigned* shared, const void* global, bool there) {
   const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
   const int bytes = there ? 4 * WORDS : 0;
   if constexpr (WORDS == 4) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(global), "r"(bytes));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
   } else {
     static_assert(WORDS == 1);
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(global), "r"(bytes));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
   }
 }
 
 // Closes a group of copies; `copies_arrived<N>` waits until all but this thread's last N groups are there.
-INSIDE void copies_commit() { asm volatile("cp.async.commit_group;\n" ::); }
+INSIDE void copies_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 template <int N>
 INSIDE void copies_arrived() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 }
 
 // A float as the nearest number that tensor cores take, ties away from zero.
@@ -32,11 +32,19 @@ INSIDE unsigned tf32_of(unsigned word) {
   return rounded;
 }
 
-// Two floats as halves in one word, the first one in the lower bits.
+// Two floats as halves in one word, the first one in the lower bits. What is beyond the largest half becomes that
+// half, infinities too; a NaN stays one.
 INSIDE unsigned halves_of(unsigned low, unsigned high) {
   unsigned word;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;\n" : "=r"(word) : "f"(__uint_as_float(high)), "f"(__uint_as_float(low)));
+  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;\n" : "=r"(word) : "f"(__uint_as_float(high)), "f"(__uint_as_float(low)));
   return word;
+}
+
+// A float as the nearest half; beyond the largest one that is infinity.
+INSIDE unsigned short half_of(float value) {
+  unsigned short half;
+  asm("cvt.rn.f16.f32 %0, %1;\n" : "=h"(half) : "f"(value));
+  return half;
 }
 
 // d += a b for a tile of 16 x 8 results that the 32 threads of a warp hold together.
