@@ -24,17 +24,20 @@ def check_fit(
         raise UnsuitableModel(f"it is laid out for pages of {manifest.page_bytes} bytes, not {page_bytes}")
     if manifest.pages > pages:
         raise UnsuitableModel(
-            f"its weights take {manifest.pages} pages of {page_bytes} bytes and the device memory has {pages}"
+            f"its weights take {manifest.pages} pages of {page_bytes} bytes and the device memory has {pages}: "
+            "see --device-memory"
         )
     if manifest.workspace_bytes > workspace_bytes:
         raise UnsuitableModel(
-            f"it needs a workspace of {manifest.workspace_bytes} bytes and the device has {workspace_bytes}"
+            f"it needs a workspace of {manifest.workspace_bytes} bytes and the device has {workspace_bytes}: see "
+            "--device-workspace"
         )
     for size in manifest.batch_sizes:
         needed = manifest.slot(size).bytes
         if needed > slot_bytes:
             raise UnsuitableModel(
-                f"the tensors of batch size {size} take {needed} bytes and an I/O slot has {slot_bytes}"
+                f"the tensors of batch size {size} take {needed} bytes and an I/O slot has {slot_bytes}: see "
+                "--device-slot"
             )
     for variant in manifest.variants.values():
         _check_bounds(manifest, variant)
