@@ -24,13 +24,13 @@ def check_fit(
         raise UnsuitableModel(f"it is laid out for pages of {manifest.page_bytes} bytes, not {page_bytes}")
     if manifest.pages > pages:
         raise UnsuitableModel(
-            f"its weights take {manifest.pages} pages of {page_bytes} bytes and the device memory has {pages}: "
-            "see --device-memory"
+            f"its weights take {manifest.pages} pages of {page_bytes} bytes and the device memory has "
+            f"{pages}: see --device-memory"
         )
     if manifest.workspace_bytes > workspace_bytes:
         raise UnsuitableModel(
-            f"it needs a workspace of {manifest.workspace_bytes} bytes and the device has {workspace_bytes}: see "
-            "--device-workspace"
+            f"it needs a workspace of {manifest.workspace_bytes} bytes and the device has "
+            f"{workspace_bytes}: see --device-workspace"
         )
     for size in manifest.batch_sizes:
         needed = manifest.slot(size).bytes
