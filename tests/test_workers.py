@@ -21,7 +21,8 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         kind, _, number = device.partition(":")
         if kind != "cuda":
             return None
-        return GpuFacts("NVIDIA Fake", (9, 0), 1 << 30, 7, list(NODES)[int(number)], "GPU-0")
+        bus = list(NODES)[int(number)]
+        return GpuFacts("NVIDIA Fake", (9, 0), 1 << 30, 7, bus, "GPU-0", 227 << 10, (13, 0))
 
     monkeypatch.setattr(workers, "gpu_facts", facts)
     monkeypatch.setattr(workers, "read_cores", lambda: Cores(frozenset(range(8))))

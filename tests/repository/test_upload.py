@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,16 @@ def test_uploaded_files_stand_in_for_the_directory_until_the_next_load(tmp_path:
     asyncio.run(test())
 
 
+@pytest.fixture
+def _no_collector() -> Iterator[None]:
+    """What other tests have left to it has no room to end in at the bottom of a recursion."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_collector")
 @pytest.mark.parametrize(
     ("config", "files"),
     [
