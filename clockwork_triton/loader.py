@@ -138,9 +138,13 @@ class ArtifactLoader:
         expectation = await asyncio.to_thread(Expectation.read, artifact, manifest)
         if expectation is None:
             return
-        kind = profile.device_kind
-        self._engine.models.schedule(model_id, {kind: _estimate(profile)})
-        ask = by_engine(self._engine, model_id, manifest)
+        kind, estimate = profile.device_kind, _estimate(profile)
+
+        def schedule(size: int) -> None:
+            alone = replace(estimate, infer_ns={size: estimate.infer_ns[size]})
+            self._engine.models.schedule(model_id, {kind: alone})
+
+        ask = by_engine(self._engine, model_id, manifest, schedule)
         found = await verify(ask, manifest, expectation, kind)
         log.info(
             "'%s' computes on %s what %s says: largest difference %.1e of the output's scale",

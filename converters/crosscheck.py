@@ -12,23 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from clockwork_triton.artifact.difference import difference
+from clockwork_triton.artifact.difference import error_of, told
 from clockwork_triton.artifact.manifest import Manifest
 from converters.execute import LoadedArtifact
 from converters.reference import Reference, ReferenceFailed
 from converters.request import ConversionError
 from converters.samples import Sampler
-from converters.sensitivity import effect_of_halves
 from converters.source import Array
-
-# Largest difference allowed, relative to the largest magnitude in the reference's output: by the least
-# precise floating type that the artifact computes with.
-TOLERANCES = {"float64": 1e-4, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
-
-# An artifact that computes in float32 what the model says in halves is off from the reference by what the
-# reference is off itself; where its products are rounded to as many bits, by as much again. At most:
-HALVES_MARGIN = 3.0
-MOST_OF_HALVES = 0.5
+from converters.tolerances import of_halves, tolerances
 
 # Integer inputs whose meaning is not known: each range is tried until the reference accepts the input. The
 # first has no 0, by which a reference may divide; the others suit masks and indices into small tables.
@@ -44,13 +35,13 @@ def crosscheck(
     """What was checked, for the record. ConversionError with the figures if the artifact is wrong.
 
     `index_limits`: inputs that are known to be indices, and what they must stay below. `halves`: see
-    `tolerance_of`.
+    `tolerances`.
     """
     artifact = LoadedArtifact(directory)
     manifest = artifact.manifest
     reference = Reference(onnx, [tensor.name for tensor in manifest.outputs])
     samplers = samplers_of(manifest, index_limits or {})
-    tolerance = tolerance_of(manifest, halves)
+    allowed = tolerances(manifest, halves)
     base = manifest.batch_sizes[0]
     checked = []
     worst = 0.0
@@ -60,12 +51,17 @@ def crosscheck(
             who = reference.name
         else:
             who, expected = f"batch size {base}", _by_rows(artifact, sampler.inputs(size), base, size)
-        error, output = _compare(manifest, expected, artifact.run(size, sampler.inputs(size)))
-        if error > tolerance and halves and who == reference.name:
-            tolerance = max(tolerance, allowed_of_halves(onnx, manifest, sampler.inputs(size), expected))
-        if error > tolerance:
-            raise ConversionError(_disagreement(who, size, error, tolerance, output))
-        worst = max(worst, error)
+        errors = _compare(manifest, expected, artifact.run(size, sampler.inputs(size)))
+        if halves and who == reference.name and _first_over(errors, allowed) is not None:
+            allowed = list(map(max, allowed, of_halves(onnx, manifest, sampler.inputs(size), expected)))
+        over = _first_over(errors, allowed)
+        if over is not None:
+            tensor = manifest.outputs[over]
+            figures = (
+                f"output '{tensor.name}' {told(errors[over], tensor.dtype)} ({allowed[over]:.0e} is allowed)"
+            )
+            raise ConversionError(_disagreement(who, size, figures))
+        worst = max([worst, *errors])
         checked.append(f"{size} against {who}")
     return f"{', '.join(checked)}: largest difference {worst:.1e} of the output's scale"
 
@@ -95,39 +91,30 @@ def _by_rows(artifact: LoadedArtifact, inputs: Sequence[Array], base: int, size:
     return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
 
-def tolerance_of(manifest: Manifest, halves: Collection[str] = ()) -> float:
-    """The largest difference allowed of an artifact that computes in the types of its tensors. `halves`: the
-    types that the reference computes in where the artifact computes in float32."""
-    dtypes = {tensor.dtype for variant in manifest.variants.values() for tensor in variant.tensors}
-    dtypes.update(halves)
-    return max((TOLERANCES.get(dtype, 0.0) for dtype in dtypes), default=0.0) or TOLERANCES["float32"]
+def _compare(manifest: Manifest, expected: Sequence[Array], actual: Sequence[Array]) -> list[float]:
+    """The error of each output."""
+    check_outputs(manifest, [(str(array.dtype), array.shape) for array in actual], expected)
+    return [error_of(want, have) for want, have in zip(expected, actual, strict=True)]
 
 
-def allowed_of_halves(
-    onnx: Path, manifest: Manifest, inputs: Sequence[Array], expected: Sequence[Array]
-) -> float:
-    """The difference that the reference's own roundings explain."""
-    names, outputs = ([tensor.name for tensor in part] for part in (manifest.inputs, manifest.outputs))
-    return min(MOST_OF_HALVES, HALVES_MARGIN * effect_of_halves(onnx, names, inputs, outputs, expected))
-
-
-def _compare(manifest: Manifest, expected: Sequence[Array], actual: Sequence[Array]) -> tuple[float, str]:
-    """The largest difference and the output that has it."""
-    worst, where = 0.0, ""
-    for tensor, want, have in zip(manifest.outputs, expected, actual, strict=True):
-        if want.shape != have.shape or want.dtype != have.dtype:
+def check_outputs(
+    manifest: Manifest, made: Sequence[tuple[str, tuple[int, ...]]], expected: Sequence[Array]
+) -> None:
+    """ConversionError unless outputs of these types and shapes are what the reference gives."""
+    for tensor, (dtype, shape), want in zip(manifest.outputs, made, expected, strict=True):
+        if (dtype, shape) != (str(want.dtype), want.shape):
             raise ConversionError(
-                f"output '{tensor.name}' is {have.dtype} {list(have.shape)}, "
+                f"output '{tensor.name}' is {dtype} {list(shape)}, "
                 f"but the ONNX reference gives {want.dtype} {list(want.shape)}"
             )
-        error = difference(want, have)
-        if error > worst or not where:
-            worst, where = error, tensor.name
-    return worst, where
 
 
-def _disagreement(who: str, size: int, error: float, tolerance: float, output: str) -> str:
-    figures = f"output '{output}' differs by {error:.1e} of its scale ({tolerance:.0e} is allowed)"
+def _first_over(errors: Sequence[float], allowed: Sequence[float]) -> int | None:
+    pairs = zip(errors, allowed, strict=True)
+    return next((number for number, (error, most) in enumerate(pairs) if error > most), None)
+
+
+def _disagreement(who: str, size: int, figures: str) -> str:
     if who.startswith("batch size"):
         return (
             f"a batch of {size} does not give what its rows give alone: {figures}. The model seems to mix "

@@ -38,6 +38,8 @@ class FakeEngine:
         self.scheduled: dict[int, Mapping[str, Estimate]] = {}
         self.calls: list[InferenceCall] = []
         self.retired: list[int] = []
+        self.alone: list[int] = []
+        """Sizes that were scheduled without others."""
         self.failure: ServerError | None = None
         self.compute: Callable[[InferenceCall], tuple[bytes, ...]] = lambda call: ()
 
@@ -68,6 +70,8 @@ class FakeEngine:
 
     def schedule(self, model_id: int, estimates: Mapping[str, Estimate]) -> None:
         self.scheduled[model_id] = estimates
+        sizes = [size for estimate in estimates.values() for size in estimate.infer_ns]
+        self.alone += sizes if len(sizes) == 1 else []
 
 
 @dataclass
@@ -108,7 +112,7 @@ def test_a_profile_is_measured_once_and_kept(tmp_path: Path) -> None:
 def test_what_the_converter_could_not_check_is_checked_before_it_has_a_profile(tmp_path: Path) -> None:
     artifact = tiny.write(tmp_path / "tiny", None)
     row = np.linspace(1, 2, tiny.WIDTH, dtype=np.float32).reshape(1, -1)
-    Expectation((row,), (row,), 1e-3, "onnxruntime").write(artifact)
+    Expectation((row,), (row,), (1e-3,), "onnxruntime").write(artifact)
     engine = FakeEngine()
     engine.compute = lambda call: tuple(bytes(len(data)) for data in call.inputs)
     with pytest.raises(ServerError, match="on toy the compiled model 'tiny' disagrees with onnxruntime"):
@@ -117,8 +121,11 @@ def test_what_the_converter_could_not_check_is_checked_before_it_has_a_profile(t
     assert Profile.read(artifact, "toy") is None
     engine.compute = lambda call: call.inputs  # type: ignore[return-value]
     engine.calls.clear()
+    engine.alone.clear()
     load(engine, artifact)
-    assert [call.rows for call in engine.calls] == [1, 1, 1, 2, 1, 1, 1, 1, 4]
+    asked = [1, 1, 1, 2, 1, 1, 1, 1, 4]
+    assert [call.rows for call in engine.calls] == engine.alone == asked
+    assert engine.scheduled[1]["toy"].infer_ns.keys() == {1, 2, 4}
     load(engine, artifact)
     assert len(engine.calls) == 9, "once is enough"
 

@@ -21,7 +21,7 @@ Array = np.ndarray
 WIDTH = 5
 SIZES = (2, 4, 7)
 INPUTS = np.linspace(-1, 1, 2 * WIDTH, dtype=np.float32).reshape(2, WIDTH)
-EXPECTATION = Expectation((INPUTS,), (2 * INPUTS,), 1e-3, "onnxruntime")
+EXPECTATION = Expectation((INPUTS,), (2 * INPUTS,), (1e-3,), "onnxruntime")
 
 
 class Device:
@@ -30,6 +30,7 @@ class Device:
     def __init__(self, function: Callable[[Array], Array]) -> None:
         self._function = function
         self.sizes: list[int] = []
+        self.scheduled: list[int] = []
 
     def submit(self, call: InferenceCall, done: Done) -> int:
         assert (call.model_id, call.deadline_ns) == (7, None)
@@ -65,13 +66,15 @@ def verified(function: Callable[[Array], Array]) -> tuple[float, Device]:
     variants = dict.fromkeys(SIZES)
     outputs = (TensorSpec("y", "float32", (WIDTH,)),)
     manifest = Manifest("m", "t", 7, tensors, outputs, 1, (), variants, {})  # type: ignore[arg-type]
-    return asyncio.run(verify(by_engine(device, 7, manifest), manifest, EXPECTATION, "cuda-toy-1")), device
+    return asyncio.run(
+        verify(by_engine(device, 7, manifest, device.scheduled.append), manifest, EXPECTATION, "cuda-toy-1")
+    ), device
 
 
 def test_what_computes_the_same_is_found_right_at_every_size() -> None:
     found, device = verified(lambda x: 2 * x * (1 + 1e-4))
     assert found == pytest.approx(1e-4, rel=0.01)
-    assert device.sizes == [2, 2, 2, 4, 2, 2, 2, 2, 7]
+    assert device.sizes == device.scheduled == [2, 2, 2, 4, 2, 2, 2, 2, 7]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,12 @@ def test_a_device_that_fails_is_heard() -> None:
 def test_a_model_that_does_not_batch_is_asked_once(tmp_path: Path) -> None:
     tensors = (TensorSpec("x", "float32", (1, WIDTH)),)
     manifest = Manifest("m", "t", 0, tensors, tensors, 1, (), {1: None}, {})  # type: ignore[dict-item]
-    expectation = Expectation((INPUTS[:1],), (INPUTS[:1],), 0.0, "onnxruntime")
+    expectation = Expectation((INPUTS[:1],), (INPUTS[:1],), (0.0,), "onnxruntime")
     device = Device(lambda x: x)
-    assert asyncio.run(verify(by_engine(device, 7, manifest), manifest, expectation, "k")) == 0
+    assert (
+        asyncio.run(
+            verify(by_engine(device, 7, manifest, device.scheduled.append), manifest, expectation, "k")
+        )
+        == 0
+    )
     assert device.sizes == [1]

@@ -14,7 +14,6 @@ from benchmarks.gpu.kit import Model
 from benchmarks.gpu.results import Busy, Failure, Infer, Load, Plain, Times
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.anonymous import AnonymousMemory
-from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.controller.estimates import DurationEstimate
 from clockwork_triton.transport.messages import Stages
@@ -39,19 +38,22 @@ def infers(
         for number, batch in enumerate(model.batches):
             share = (until - time.monotonic()) / (len(model.batches) - number)
             try:
-                yield _infer(model, bench, batch, expectation.tolerance, runs, share)
+                yield _infer(model, bench, batch, expectation, runs, share)
             except Exception as error:
                 yield failure(f"infer {model.key} {batch}", error)
 
 
-def _infer(model: Model, bench: Bench, batch: int, allowed: float, runs: int, seconds: float) -> Infer:
+def _infer(
+    model: Model, bench: Bench, batch: int, expectation: Expectation, runs: int, seconds: float
+) -> Infer:
     bench.put(batch, model.arrays(batch, "in"))
     bench.infer(batch)
-    found = None
+    found, allowed = None, max(expectation.tolerances)
     if model.weights:
         wanted = model.arrays(batch, "out")
         have = [flat.reshape(want.shape) for flat, want in zip(bench.outputs(batch), wanted, strict=True)]
-        found = max(difference(want, array) for want, array in zip(wanted, have, strict=True))
+        found, number = expectation.worst(wanted, have)
+        allowed = expectation.tolerances[number]
     _warm_up(bench, batch, runs)
     begin = time.perf_counter_ns()
     stages = _runs(bench, batch, runs, seconds)

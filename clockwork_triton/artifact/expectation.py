@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from clockwork_triton.artifact.difference import error_of
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.datatypes import TensorSpec, numpy_dtype
 
@@ -23,12 +24,12 @@ FILENAME = "expectation.npz"
 @dataclass(frozen=True)
 class Expectation:
     """For the manifest's smallest batch size: inputs, the outputs that `reference` gives for them, and how
-    far from these the device's may be, as `difference` has it. Arrays in the manifest's order, with the batch
+    far off each of the device's may be, as `error_of` has it. Arrays in the manifest's order, with the batch
     dimension if the model has one."""
 
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
-    tolerance: float
+    tolerances: tuple[float, ...]
     reference: str
 
     def write(self, artifact: Path) -> None:
@@ -39,7 +40,7 @@ class Expectation:
             for kind, every in kinds.items()
             for number, array in enumerate(every)
         }
-        named = {"tolerance": np.float64(self.tolerance), "reference": np.str_(self.reference)}
+        named = {"tolerances": np.array(self.tolerances), "reference": np.str_(self.reference)}
         np.savez_compressed(artifact / FILENAME, **arrays, **named)  # type: ignore[arg-type]
 
     @classmethod
@@ -61,7 +62,19 @@ class Expectation:
                 )
 
             inputs, outputs = arrays("input", manifest.inputs), arrays("output", manifest.outputs)
-            return cls(inputs, outputs, float(stored["tolerance"]), str(stored["reference"]))
+            tolerances = tuple(map(float, stored["tolerances"]))
+            return cls(inputs, outputs, tolerances, str(stored["reference"]))
+
+    def worst(self, wanted: Sequence[Array], found: Sequence[Array]) -> tuple[float, int]:
+        """The error of the output that is furthest off for what it may be, and which one that is."""
+        errors = [error_of(want, have) for want, have in zip(wanted, found, strict=True)]
+
+        def share(number: int) -> float:
+            error, allowed = errors[number], self.tolerances[number]
+            return error / allowed if allowed else np.inf if error else 0.0
+
+        number = max(range(len(errors)), key=share)
+        return errors[number], number
 
     def rows(self, size: int) -> tuple[Array, ...]:
         """Inputs of this many rows: the first are those of the expectation, the others made of them, so that

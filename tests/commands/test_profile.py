@@ -69,7 +69,7 @@ def test_what_the_converter_could_not_check_is_checked(
     variants = Manifest.read(artifact).variants
     tiny.with_changes(artifact, variants={size: variants[size] for size in (1, 2)})
     row = np.float32([[1, -2, 3, 4]])
-    Expectation((row,), (factor * tiny.expected(row),), 1e-3, "onnxruntime").write(artifact)
+    Expectation((row,), (factor * tiny.expected(row),), (1e-3,), "onnxruntime").write(artifact)
     assert run(tmp_path, artifact, "--device", "cpu:0", "--save") == status
     said = " ".join(capsys.readouterr().err.split())
     if status:

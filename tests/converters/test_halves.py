@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from clockwork_triton.datatypes import TensorSpec
-from converters import crosscheck
+from converters import tolerances
 from converters.convert import convert
 from converters.execute import LoadedArtifact
 from converters.halves import widened
@@ -155,7 +155,7 @@ def test_a_reference_that_is_off_itself_is_no_judge(tmp_path: Path, monkeypatch:
     x = np.random.default_rng(1).standard_normal(64).astype(ml_dtypes.bfloat16)
     (y,) = _converted(proto, tmp_path).run(1, [x])
     np.testing.assert_allclose(y.astype(np.float32), x.astype(np.float32), atol=1e-4)
-    monkeypatch.setattr(crosscheck, "HALVES_MARGIN", 0.0)
+    monkeypatch.setattr(tolerances, "HALVES_MARGIN", 0.0)
     (tmp_path / "again").mkdir()
     with pytest.raises(ConversionError, match="disagrees with onnx"):
         _converted(proto, tmp_path / "again")

@@ -72,4 +72,4 @@ def _of(model: kit.Model) -> Subject:
     expectation = Expectation.read(model.artifact, manifest)
     assert expectation is not None
     cases = {batch: (model.arrays(batch, "in"), model.arrays(batch, "out")) for batch in model.batches}
-    return Subject(model.artifact, manifest, cases, expectation.tolerance)
+    return Subject(model.artifact, manifest, cases, max(expectation.tolerances))
