@@ -72,6 +72,7 @@ def test_halves_are_left_at_the_inputs_and_outputs_alone(tmp_path: Path, kind: i
     assert [(entry.input[0], _attribute(entry, "to")) for entry in casts] == [
         ("x", FLOAT),
         ("counts", FLOAT),
+        *([("k::float", kind), ("k::half", FLOAT)] if kind == FLOAT16 else []),
         ("y::wide", kind),
         ("z::wide", kind),
     ]
@@ -175,3 +176,29 @@ def test_both_kinds_are_served_on_a_cpu(tmp_path: Path, kind: int) -> None:
     wanted = np.maximum(x.astype(np.float32) @ w.astype(np.float32), 0).astype(half)
     wide, exact = y.astype(np.float32), wanted.astype(np.float32)
     np.testing.assert_allclose(wide, exact, rtol=float(ml_dtypes.finfo(half).eps), atol=1e-5)
+
+
+def test_what_is_cast_to_float16_is_rounded(tmp_path: Path) -> None:
+    nodes = [
+        node("Cast", ["x"], ["half"], to=FLOAT16),
+        node("Cast", ["half"], ["whole"], to=TensorProto.INT32),
+        node("Cast", ["half"], ["wide"], to=FLOAT),
+        node("IsInf", ["wide"], ["infinite"]),
+    ]
+    outputs = {"whole": (TensorProto.INT32, [4]), "wide": (FLOAT, [4]), "infinite": (BOOL, [4])}
+    artifact = _converted(model(nodes, {"x": (FLOAT, [4])}, outputs), tmp_path)
+    x = np.float32([2.9999, 60000.0, 4097, -1e9])
+    whole, wide, infinite = artifact.run(1, [x])
+    with np.errstate(over="ignore"):
+        rounded = x.astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(wide, rounded)
+    np.testing.assert_array_equal(whole[:3], rounded[:3].astype(np.int32))
+    np.testing.assert_array_equal(infinite, np.isinf(rounded))
+
+
+def test_a_cast_of_halves_to_what_they_are_is_none(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Cast", ["r"], ["c"], to=FLOAT16), node("Abs", ["c"], ["y"])]
+    proto = model(nodes, {"x": (FLOAT16, [4])}, {"y": (FLOAT16, [4])})
+    wide, _ = widened(_read(proto, tmp_path))
+    casts = [entry for entry in wide.graph.node if entry.op_type == "Cast" and entry.input[0] == "r"]
+    assert [(entry.output[0], _attribute(entry, "to")) for entry in casts] == [("c", FLOAT)]
