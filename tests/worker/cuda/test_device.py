@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clockwork_triton.nvml import Nvml
+from clockwork_triton.worker.cuda.clocks import ClockTracker
 from clockwork_triton.worker.cuda.device import RESERVED_BYTES, pages_of
 from clockwork_triton.worker.cuda.driver import CudaError
 from clockwork_triton.worker.device import DeviceOptions, UnsuitableModel
@@ -155,6 +161,40 @@ def test_a_graph_learns_only_of_what_moved(artifact: Path) -> None:
     assert len(graph) == 1
     # The first launch reads the input, the last one writes the output, the one between does neither.
     assert sorted(position for _, position in bench.driver.changes) == [0, 2]
+
+
+def test_a_change_of_a_graph_that_failed_is_made_again(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fails once, without the device being lost."""
+    bench = Bench(graphs=True)
+    bench.register(1, artifact)
+    change = bench.driver.change
+    failed: set[tuple[int, int]] = set()
+
+    def failing(graph: int, position: int, arguments: list[int]) -> None:
+        if (graph, position) not in failed:
+            failed.add((graph, position))
+            raise CudaError("change fails")
+        change(graph, position, arguments)
+
+    def insist(call: Callable[[], object]) -> int:
+        for failures in itertools.count():
+            with suppress(CudaError):
+                call()
+                return failures
+        raise AssertionError
+
+    monkeypatch.setattr(bench.driver, "change", failing)
+    assert insist(lambda: bench.device.load(1, (4, 6))) > 1
+    failed.clear()
+    bench.put(2, ROWS[:1])
+    assert insist(lambda: bench.infer(1, 1, 2)) > 1
+    assert not bench.device.lost
+    np.testing.assert_array_equal(bench.result(2, 1), tiny.expected(ROWS[:1]))
+    bench.driver.changes.clear()
+    bench.device.load(1, (4, 6))
+    assert bench.driver.changes == [], "all is where it should be"
 
 
 def test_a_variant_of_a_few_launches_needs_no_graph(artifact: Path) -> None:
