@@ -274,6 +274,15 @@ def test_the_clock_is_of_interest_while_kernels_run_and_shortly_after(bench: Ben
     assert not bench.device.working(), "a failure ends it too"
 
 
+def test_nobody_looks_at_the_clock_of_a_device_that_is_closed() -> None:
+    before = set(threading.enumerate())
+    bench = Bench(gpu_clock=ClockTracker(Nvml(object()), "0000:17:00.0"))
+    (thread,) = set(threading.enumerate()) - before
+    bench.device.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_a_copy_of_inputs_that_failed_is_made_again(bench: Bench) -> None:
     """What was announced before is not what the slot holds now."""
     bench.device.load(1, (0, 1))
