@@ -229,8 +229,10 @@ class CudaDevice:
         self._models.clear()
         with suppress(CudaError):
             self._driver.unpin(self._host_io)
-            for address in (self._arena, self._workspace, self._device_io):
+        for address in (self._arena, self._workspace, self._device_io):
+            with suppress(CudaError):
                 self._driver.free(address)
+        with suppress(CudaError):
             self._driver.close()
 
     @contextmanager

@@ -336,6 +336,35 @@ def test_everything_is_given_back(bench: Bench) -> None:
     assert bench.driver.closed
 
 
+@pytest.mark.parametrize(
+    ("call", "kept"),
+    [("free_graph", (1, 0, 0)), ("unload_module", (0, 1, 0)), ("unpin", (0, 0, 1))],
+)
+def test_what_cannot_be_given_back_keeps_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, kept: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr("clockwork_triton.worker.cuda.memory.PIECE_BYTES", 4096)
+    bench = Bench(graphs=True)
+    bench.register(1, write(tmp_path / "tiny"))
+    slots = 1
+    assert len(bench.driver.pinned) > 1 + slots
+    bench.driver.fail(call)
+    list(bench.device.unregister(1))
+    driver = bench.driver
+    assert (len(driver.graphs), len(driver.modules), len(driver.pinned) - slots) == kept
+
+
+@pytest.mark.parametrize(("call", "kept"), [("unpin", (0, 1)), ("free", (1, 0))])
+def test_a_device_that_cannot_give_something_back_is_closed(
+    bench: Bench, call: str, kept: tuple[int, int]
+) -> None:
+    list(bench.device.unregister(1))
+    bench.driver.fail(call)
+    bench.device.close()
+    assert (len(bench.driver.allocated), len(bench.driver.pinned)) == kept
+    assert bench.driver.closed
+
+
 @pytest.mark.parametrize("call", ["pin", "load_module", "function", "graph"])
 def test_a_registration_that_fails_leaves_nothing(artifact: Path, call: str) -> None:
     bench = Bench()
