@@ -38,8 +38,9 @@ def convert(
     report: Callable[[Progress], None],
     choices: Path | None = None,
 ) -> Manifest:
-    """Writes the artifact's files into `directory`, which exists and is empty. `choices`: where tuning keeps
-    what it chose for the next model; nowhere if None.
+    """Writes the artifact's files into `directory`, which exists and is empty. `origin`: what the manifest is
+    to say of what the artifact was made of, nvcc's version included; see `converters.key`. `choices`: where
+    tuning keeps what it chose for the next model; nowhere if None.
 
     Raises ConversionError where the model cannot be converted, or the artifact does not compute what the
     ONNX reference does.
@@ -55,7 +56,6 @@ def convert(
         raise ConversionError(f"the configuration leaves out input '{left_out[0]}' of the model")
     source, halves = widened(source)
     target = targets.resolve(request)
-    origin = {**origin, **targets.toolchain(request)}
     graphs: dict[int, Graph] = {}
     with WeightSpool(directory) as spool, Compiler(target) as compiler:
         tuner = _tuner(request, target, choices)

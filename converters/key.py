@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,9 @@ from clockwork_triton.artifact.manifest import FORMAT
 from converters import targets
 from converters.request import ConversionRequest
 from converters.source import hash_files
+
+_VERSION = re.compile(r"-nvcc-\d+(\.\d+)*\Z")
+"""What else may lie beside artifacts, a copy of one for instance, has another end."""
 
 
 def origin(request: ConversionRequest) -> dict[str, str]:
@@ -47,18 +51,19 @@ def key_of(origin: dict[str, str]) -> str:
 
 
 def find(cache: ArtifactCache, origin: dict[str, str]) -> Path | None:
-    """The artifact in the cache. Where there is no nvcc to make it with, the newest one's that made it
-    elsewhere does."""
+    """The artifact in the cache. Where there is no nvcc to make it with, that of the newest one that made a
+    whole one elsewhere does."""
     found = cache.find(key_of(origin))
     if found is not None or origin.get("nvcc") != "":
         return found
-    made = sorted(cache.root.glob(f"{key_of(origin)}-nvcc-*"), key=_age)
-    return cache.find(made[-1].name) if made else None
+    made = [path.name for path in cache.root.glob(f"{key_of(origin)}-nvcc-*")]
+    newest_first = sorted((key for key in made if _VERSION.search(key)), key=_age, reverse=True)
+    return next((path for key in newest_first if (path := cache.find(key)) is not None), None)
 
 
-def _age(artifact: Path) -> tuple[int, ...]:
-    """By which artifacts of several versions of nvcc are in order."""
-    return tuple(int(part) for part in artifact.name.rpartition("-")[2].split("."))
+def _age(key: str) -> tuple[int, ...]:
+    """By which the keys of several versions of nvcc are in order."""
+    return tuple(int(part) for part in key.rpartition("-")[2].split("."))
 
 
 def choices_key(origin: dict[str, str]) -> str:

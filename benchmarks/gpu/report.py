@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.gpu.kit import Model
-from benchmarks.gpu.results import Busy, Failure, Infer, Load, Machine, Plain, Record, Served, Times
+from benchmarks.gpu.results import Busy, Failure, Findings, Infer, Load, Machine, Plain, Record, Served, Times
 from benchmarks.gpu.verdicts import MET, MISSED, Found, Verdict, verdicts
 
 
@@ -63,16 +63,19 @@ class Report:
         return "\n".join(lines)
 
     def _facts(self) -> list[str]:
-        for record in self.records:
-            if isinstance(record, Machine):
-                return [*(f"- {key}: {value}" for key, value in record.facts.items()), ""]
-        return []
+        facts = [
+            f"- {key}: {value}"
+            for record in self.records
+            if isinstance(record, Machine)
+            for key, value in record.facts.items()
+        ]
+        return [*facts, ""] if facts else []
 
     def _findings(self) -> list[str]:
         changes = [
             (finding["subject"], finding["found"], finding["change"])
             for record in self.records
-            if isinstance(record, Machine)
+            if isinstance(record, Findings)
             for finding in record.findings
         ]
         return ["## The machine", "", *_table(("", "found", "change"), changes)] if changes else []

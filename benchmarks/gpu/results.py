@@ -37,9 +37,15 @@ class Times:
 
 @dataclass(frozen=True)
 class Machine:
-    """`findings`: the doctor's, where not all is good."""
+    """That there is a GPU, and what is known of it; more may follow in another record."""
 
     facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The doctor's, where not all is good."""
+
     findings: list[dict[str, Any]]
 
 
@@ -139,9 +145,10 @@ class Failure:
     reason: str
 
 
-Record = Machine | Infer | Load | Busy | Plain | Torch | Served | Suite | Failure
+Record = Machine | Findings | Infer | Load | Busy | Plain | Torch | Served | Suite | Failure
 KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Machine, Infer, Load, Busy, Plain, Torch, Served, Suite, Failure)
+    kind.__name__: kind
+    for kind in (Machine, Findings, Infer, Load, Busy, Plain, Torch, Served, Suite, Failure)
 }
 
 

@@ -160,6 +160,8 @@ class Calibrator:
                 replica.held = False
         if job.probe:
             return
+        # The clock is told once for each look, so all its news may have come with results of other actions.
+        known_mhz = job.worker.clock_mhz if job.worker is not None else 0
         self._state.out.append(
             Calibrated(
                 job.model.model_id,
@@ -167,7 +169,7 @@ class Calibrator:
                 tuple(job.load_ns),
                 {size: tuple(times) for size, times in job.infer_ns.items()},
                 error,
-                median_low(job.clocks_mhz) if job.clocks_mhz else 0,
+                median_low(job.clocks_mhz) if job.clocks_mhz else known_mhz,
             )
         )
 

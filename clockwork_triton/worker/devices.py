@@ -29,9 +29,7 @@ def open_device(name: str, options: DeviceOptions) -> Device:
         try:
             driver = LibCuda(int(rest or 0))
             tracker = ClockTracker(Nvml.open(), driver.facts.pci_bus_id)
-            device = CudaDevice(options, driver, gpu_clock=tracker.take)
-            tracker.start(device.working)
-            return HostingDevice(device, options)
+            return HostingDevice(CudaDevice(options, driver, gpu_clock=tracker), options)
         except CudaError as error:
             raise OSError(str(error)) from error
     if family == "emulated":

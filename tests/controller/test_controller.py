@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clockwork_triton.controller.actions import ActionKind, Outcome, Status
+from clockwork_triton.controller.actions import Action, ActionKind, Outcome, Status
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.options import Options
 from clockwork_triton.controller.pending import Pending
@@ -258,6 +258,21 @@ def test_a_calibration_tells_at_which_clock_it_was_done(mhz: int) -> None:
     world.calibrate(0, RESNET50, 1, {1: 3})
     world.run(SECOND)
     assert world.calibrated[0].clock_mhz == mhz
+
+
+def test_a_clock_that_a_load_told_of_is_that_of_the_calibration() -> None:
+    """It is told once for each look, and nobody may have looked since."""
+
+    def durations(action: Action, planned_ns: int) -> int:
+        world.devices[0].clock_mhz = 1410 if action.kind is ActionKind.LOAD else 0
+        return planned_ns
+
+    world = World(durations=durations)
+    world.join()
+    world.add(0, None)
+    world.calibrate(0, RESNET50, 1, {1: 3})
+    world.run(SECOND)
+    assert world.calibrated[0].clock_mhz == 1410
 
 
 def test_a_calibration_makes_progress_beside_requests_that_never_leave_a_gap() -> None:

@@ -72,3 +72,20 @@ def test_without_a_compiler_what_was_made_elsewhere_is_found(
     assert find(cache, here) == cache.root / key_of({**here, "nvcc": "13.0.88"})
     assert find(cache, {**here, "nvcc": "12.8.93"}) == cache.root / key_of({**here, "nvcc": "12.8.93"})
     assert find(cache, {**here, "nvcc": "13.1.0"}) is None
+
+
+def test_of_what_was_made_elsewhere_the_newest_that_is_whole_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: ConversionRequest
+) -> None:
+    monkeypatch.setattr(nvcc, "find_compiler", lambda: None)
+    here = origin(request_)
+    cache = ArtifactCache(tmp_path / "cache")
+    versions = ("12.4.131", "12.8.93", "13.0.88", "13.0.88.bak", "13.1.0-copy", "x", "")
+    keys = {version: f"{key_of(here)}-nvcc-{version}" for version in versions}
+    for key in keys.values():
+        _publish(cache, key)
+    for version in ("13.0.88", "12.8.93", "12.4.131"):
+        assert find(cache, here) == cache.root / keys[version]
+        (cache.root / keys[version] / "weights.bin").unlink()
+    assert find(cache, here) is None
+    assert (cache.root / keys["13.0.88.bak"]).exists()

@@ -13,7 +13,7 @@ PERIOD_S = 0.2
 
 
 class ClockTracker:
-    """Looks every `PERIOD_S`, on a thread that ends with the process, but only while the GPU is `working`: an
+    """Looks every `PERIOD_S`, on a thread, from `start` to `stop`, but only while the GPU is `working`: an
     idle one lowers its clock, which says nothing of how fast it will run."""
 
     def __init__(self, nvml: Nvml | None, pci_bus_id: str) -> None:

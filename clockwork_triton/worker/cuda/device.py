@@ -17,6 +17,7 @@ from pathlib import Path
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.pages import MIB
 from clockwork_triton.transport.messages import Stages
+from clockwork_triton.worker.cuda.clocks import ClockTracker
 from clockwork_triton.worker.cuda.driver import CudaError, Driver
 from clockwork_triton.worker.cuda.kind import gpu_kind
 from clockwork_triton.worker.cuda.memory import shared_bytes
@@ -47,8 +48,8 @@ class _SlotStages:
 
 
 class CudaDevice:
-    """See Device. `graphs`: whether the kernels of an INFER are launched as one; `gpu_clock` tells the GPU's
-    in MHz, if there is news of it, without waiting; `clock` is the worker's."""
+    """See Device. `graphs`: whether the kernels of an INFER are launched as one; `gpu_clock` follows the
+    GPU's as long as the device is open; `clock` is the worker's."""
 
     overlaps = True
 
@@ -58,7 +59,7 @@ class CudaDevice:
         driver: Driver,
         *,
         graphs: bool = True,
-        gpu_clock: Callable[[], int] = lambda: 0,
+        gpu_clock: ClockTracker | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -73,7 +74,7 @@ class CudaDevice:
         self._driver = driver
         self._graphs = graphs
         self._clock = clock
-        self._gpu_clock = gpu_clock
+        self._gpu_clock = gpu_clock or ClockTracker(None, driver.facts.pci_bus_id)
         self._slot_bytes = options.slot_bytes
         io_bytes = options.slots * options.slot_bytes
         self._arena = driver.allocate(max(1, self.pages) * self.page_bytes)
@@ -92,10 +93,11 @@ class CudaDevice:
         self._models: dict[int, GpuModel] = {}
         # The thread that receives and the one that executes both begin copies of inputs.
         self._inputs = threading.Lock()
+        self._gpu_clock.start(self.working)
 
     @property
     def clock_mhz(self) -> int:
-        return self._gpu_clock()
+        return self._gpu_clock.take()
 
     def register(self, model_id: int, artifact: Path) -> Iterator[None]:
         manifest = Manifest.read(artifact)
@@ -220,14 +222,17 @@ class CudaDevice:
             return measured._replace(output_begin_ns=begin_ns, output_end_ns=end_ns)
 
     def close(self) -> None:
+        self._gpu_clock.stop()
         for model in self._models.values():
             for _ in model.closing():
                 pass
         self._models.clear()
         with suppress(CudaError):
             self._driver.unpin(self._host_io)
-            for address in (self._arena, self._workspace, self._device_io):
+        for address in (self._arena, self._workspace, self._device_io):
+            with suppress(CudaError):
                 self._driver.free(address)
+        with suppress(CudaError):
             self._driver.close()
 
     @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
 from clockwork_triton.artifact.anonymous import AnonymousMemory, Bytes
-from clockwork_triton.worker.cuda.driver import Driver
+from clockwork_triton.worker.cuda.driver import CudaError, Driver
 
 # So much is read and pinned at once: some milliseconds.
 PIECE_BYTES = 16 << 20
@@ -47,9 +48,10 @@ class PinnedWeights:
             position = end
 
     def unpin(self) -> Iterator[None]:
-        """In pieces; the memory goes with its last view."""
+        """In pieces, of which one that fails keeps no other; the memory goes with its last view."""
         while self._pinned:
-            self._driver.unpin(self._pinned.pop())
+            with suppress(CudaError):
+                self._driver.unpin(self._pinned.pop())
             yield
 
 

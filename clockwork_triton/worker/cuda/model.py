@@ -84,13 +84,14 @@ class GpuModel:
         return program
 
     def closing(self) -> Iterator[None]:
-        """Gives everything back, in pieces."""
-        with suppress(CudaError):
-            while self.programs:
+        """Gives everything back, in pieces, of which one that fails keeps no other."""
+        while self.programs:
+            with suppress(CudaError):
                 self.programs.popitem()[1].close()
-                yield
-            if self._module is not None:
-                module, self._module = self._module, None
+            yield
+        if self._module is not None:
+            module, self._module = self._module, None
+            with suppress(CudaError):
                 self._driver.unload_module(module)
-                yield
-            yield from self._weights.unpin()
+            yield
+        yield from self._weights.unpin()

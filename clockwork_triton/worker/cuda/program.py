@@ -83,13 +83,17 @@ class DeviceProgram:
         the next run does."""
         moves = False
         for position, moved in self._moving[space]:
-            addresses, changed = self._addresses[position], False
+            addresses = self._addresses[position]
+            placed = addresses.copy()
             for number, index, offset in moved:
-                address = begins[index] + offset
-                if addresses[number] != address:
-                    addresses[number], changed = address, True
-            if changed and self._graph is not None:
-                self._driver.change(self._graph, position, addresses)
+                placed[number] = begins[index] + offset
+            if placed == addresses:
+                continue
+            if self._graph is not None:
+                self._driver.change(self._graph, position, placed)
+            # Not before the graph has them: after a failure the next placing is to see that they differ.
+            addresses[:] = placed
+            if self._graph is not None:
                 moves = True
                 yield
         if moves and self._graph is not None and stream is not None:

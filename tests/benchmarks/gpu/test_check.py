@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import check, kit
-from benchmarks.gpu.results import Failure, to_line
+from benchmarks.gpu.results import Failure, Machine, Record, to_line
 from benchmarks.gpu.tasks import Plan, Task, share
 from tests.benchmarks.gpu.prepared import prepared
 from tests.cuda.emulator import needs_emulation
@@ -83,7 +83,7 @@ def test_a_check_from_the_kit_to_the_report(tmp_path: Path, monkeypatch: pytest.
     assert found[f"{KEY}: serving overhead at most 1 ms at the median"][0] in ("met", "missed")
     assert found["the tests that need a GPU pass"][0] == "met"
     kinds = {record["record"] for record in report["records"]}
-    assert kinds == {"Machine", "Infer", "Load", "Served", "Suite", "Busy", "Plain", "Failure"}
+    assert kinds == {"Machine", "Findings", "Infer", "Load", "Served", "Suite", "Busy", "Plain", "Failure"}
     failures = {record["what"] for record in report["records"] if record["record"] == "Failure"}
     assert failures == {"PyTorch"}
     assert list(report["seconds"]) == [
@@ -97,7 +97,9 @@ def test_without_a_gpu_there_is_nothing_to_check(tmp_path: Path, monkeypatch: py
     flags = ("--kit", str(tmp_path / "kit"), "--output", str(tmp_path / "out"))
     done = _run(*flags, CUDA_VISIBLE_DEVICES="", PATH=os.environ["PATH"])
     assert done.returncode == 1
-    assert done.stderr.startswith("there is nothing to check: there is no")
+    # There is no driver, or one that is shown no GPU.
+    reasons = ("there is no", "cuInit: ")
+    assert done.stderr.startswith(tuple(f"there is nothing to check: {reason}" for reason in reasons))
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,19 @@ def test_a_step_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(check, "LEAST_S", 0.1)
     assert check.run(_task("load", tmp_path), 0.1) == [Failure("load m", "it was not done within 0 s")]
     assert check.run(_task("load", tmp_path), 0.05) == [Failure("load m", "there was no time left")]
+
+
+def test_a_check_needs_to_know_that_there_is_a_gpu_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Record] = [Machine({"GPU": "fake"}), Failure("machine", "it was not done within 9 s")]
+    monkeypatch.setattr(check, "run", lambda task, limit_s: found)
+    plan = Plan(tmp_path, 0, 1, (), ())
+    report = check.check(plan, [], tmp_path / "out", 60.0)
+    assert list(report.seconds) == [task.name for task, _ in plan.steps([])]
+    del found[0]
+    with pytest.raises(check.NothingToCheck, match="not done within 9 s"):
+        check.check(plan, [], tmp_path / "out", 60.0)
 
 
 def test_time_is_shared_by_what_is_still_to_come() -> None:

@@ -9,7 +9,18 @@ import pytest
 
 from benchmarks.gpu.kit import Model
 from benchmarks.gpu.report import Report
-from benchmarks.gpu.results import Failure, Infer, Load, Machine, Record, Served, Suite, Times, Torch
+from benchmarks.gpu.results import (
+    Failure,
+    Findings,
+    Infer,
+    Load,
+    Machine,
+    Record,
+    Served,
+    Suite,
+    Times,
+    Torch,
+)
 from benchmarks.gpu.verdicts import MISSED, NOT_MEASURED, verdicts
 
 KEY = "resnet50 tf32"
@@ -18,7 +29,9 @@ TIMES = Times(20_000, 100.0, 100.4, 100.9, 180.0)
 INFER = Infer(KEY, 1, 60, 1e-4, 2e-3, TIMES, 0.5, 0.6, 20.0, 40.0)
 LOAD = Load(KEY, 100_000_000, TIMES, Times(50, 2000.0, 2100.0, 2100.0, 2100.0), 52.0, {"weights": 1 << 28}, 0)
 WELL: list[Record] = [
-    Machine({"GPU": "fake"}, [{"subject": "cores", "found": "1", "change": "more"}]),
+    Machine({"GPU": "fake"}),
+    Machine({"driver": "580.1"}),
+    Findings([{"subject": "cores", "found": "1", "change": "more"}]),
     INFER,
     LOAD,
     Torch(KEY, 1, "eager", 200.0),
@@ -39,9 +52,10 @@ def test_all_is_well() -> None:
     # One millisecond, less the execution's tenth and the copies' twenty microseconds.
     assert found[f"{KEY}: serving overhead at most 1 ms at the median"] == "0.88 ms"
     text = report.to_markdown()
+    assert "- GPU: fake\n- driver: 580.1\n\n" in text
     assert "| cores | 1 | more |" in text
     assert "| machine | 0.3 |" in text
-    assert json.loads(report.to_json())["records"][1]["model"] == KEY
+    assert json.loads(report.to_json())["records"][3]["model"] == KEY
 
 
 def test_what_was_not_measured_is_no_success() -> None:
@@ -56,7 +70,8 @@ def test_what_was_not_measured_is_no_success() -> None:
 
 @pytest.mark.parametrize("what", [f"infer {KEY}", f"infer {KEY} 1"])
 def test_the_reason_nearest_to_it_is_told(what: str) -> None:
-    records = [*WELL[2:], Failure(what, "an illegal | address"), Failure("infer resnet50 fp16", "another's")]
+    others = [record for record in WELL if not isinstance(record, Infer)]
+    records = [*others, Failure(what, "an illegal | address"), Failure("infer resnet50 fp16", "another's")]
     found = {verdict.target: verdict for verdict in verdicts(records, [MODEL], [KEY])}
     right = found[f"{KEY}, batch 1: right"]
     assert (right.state, right.found) == (NOT_MEASURED, "an illegal | address")

@@ -11,6 +11,7 @@ import numpy as np
 
 from clockwork_triton.artifact.manifest import Launch
 from clockwork_triton.transport.messages import Stages
+from clockwork_triton.worker.cuda.clocks import ClockTracker
 from clockwork_triton.worker.cuda.device import CudaDevice
 from clockwork_triton.worker.device import DeviceOptions
 from tests.worker import tiny
@@ -76,7 +77,14 @@ def write(directory: Path, **changes: object) -> Path:
 class Bench:
     """A device, its driver and clock, and its I/O slots."""
 
-    def __init__(self, *, graphs: bool = True, pages: int = PAGES, driver: FakeDriver | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        graphs: bool = True,
+        pages: int = PAGES,
+        driver: FakeDriver | None = None,
+        gpu_clock: ClockTracker | None = None,
+    ) -> None:
         self.driver = driver or FakeDriver(Clock(), kernels())
         self.clock = self.driver.clock
         io_fd = os.memfd_create("test-io")
@@ -85,7 +93,12 @@ class Bench:
         self.options = DeviceOptions(pages * tiny.PAGE, tiny.PAGE, tiny.PAGE, SLOTS, SLOT_BYTES, io_fd)
         try:
             self.device = CudaDevice(
-                self.options, self.driver, graphs=graphs, clock=self.clock, sleep=self.clock.sleep
+                self.options,
+                self.driver,
+                graphs=graphs,
+                gpu_clock=gpu_clock,
+                clock=self.clock,
+                sleep=self.clock.sleep,
             )
         finally:
             os.close(io_fd)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clockwork_triton.nvml import Nvml
+from clockwork_triton.worker.cuda.clocks import ClockTracker
 from clockwork_triton.worker.cuda.device import RESERVED_BYTES, pages_of
 from clockwork_triton.worker.cuda.driver import CudaError
 from clockwork_triton.worker.device import DeviceOptions, UnsuitableModel
@@ -157,6 +163,40 @@ def test_a_graph_learns_only_of_what_moved(artifact: Path) -> None:
     assert sorted(position for _, position in bench.driver.changes) == [0, 2]
 
 
+def test_a_change_of_a_graph_that_failed_is_made_again(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fails once, without the device being lost."""
+    bench = Bench(graphs=True)
+    bench.register(1, artifact)
+    change = bench.driver.change
+    failed: set[tuple[int, int]] = set()
+
+    def failing(graph: int, position: int, arguments: list[int]) -> None:
+        if (graph, position) not in failed:
+            failed.add((graph, position))
+            raise CudaError("change fails")
+        change(graph, position, arguments)
+
+    def insist(call: Callable[[], object]) -> int:
+        for failures in itertools.count():
+            with suppress(CudaError):
+                call()
+                return failures
+        raise AssertionError
+
+    monkeypatch.setattr(bench.driver, "change", failing)
+    assert insist(lambda: bench.device.load(1, (4, 6))) > 1
+    failed.clear()
+    bench.put(2, ROWS[:1])
+    assert insist(lambda: bench.infer(1, 1, 2)) > 1
+    assert not bench.device.lost
+    np.testing.assert_array_equal(bench.result(2, 1), tiny.expected(ROWS[:1]))
+    bench.driver.changes.clear()
+    bench.device.load(1, (4, 6))
+    assert bench.driver.changes == [], "all is where it should be"
+
+
 def test_a_variant_of_a_few_launches_needs_no_graph(artifact: Path) -> None:
     bench = Bench(graphs=True)
     bench.register(1, artifact)
@@ -234,6 +274,15 @@ def test_the_clock_is_of_interest_while_kernels_run_and_shortly_after(bench: Ben
     assert not bench.device.working(), "a failure ends it too"
 
 
+def test_nobody_looks_at_the_clock_of_a_device_that_is_closed() -> None:
+    before = set(threading.enumerate())
+    bench = Bench(gpu_clock=ClockTracker(Nvml(object()), "0000:17:00.0"))
+    (thread,) = set(threading.enumerate()) - before
+    bench.device.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_a_copy_of_inputs_that_failed_is_made_again(bench: Bench) -> None:
     """What was announced before is not what the slot holds now."""
     bench.device.load(1, (0, 1))
@@ -284,6 +333,35 @@ def test_everything_is_given_back(bench: Bench) -> None:
     assert len(bench.driver.pinned) == 1
     bench.device.close()
     assert (bench.driver.allocated, bench.driver.pinned) == ({}, {})
+    assert bench.driver.closed
+
+
+@pytest.mark.parametrize(
+    ("call", "kept"),
+    [("free_graph", (1, 0, 0)), ("unload_module", (0, 1, 0)), ("unpin", (0, 0, 1))],
+)
+def test_what_cannot_be_given_back_keeps_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, kept: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr("clockwork_triton.worker.cuda.memory.PIECE_BYTES", 4096)
+    bench = Bench(graphs=True)
+    bench.register(1, write(tmp_path / "tiny"))
+    slots = 1
+    assert len(bench.driver.pinned) > 1 + slots
+    bench.driver.fail(call)
+    list(bench.device.unregister(1))
+    driver = bench.driver
+    assert (len(driver.graphs), len(driver.modules), len(driver.pinned) - slots) == kept
+
+
+@pytest.mark.parametrize(("call", "kept"), [("unpin", (0, 1)), ("free", (1, 0))])
+def test_a_device_that_cannot_give_something_back_is_closed(
+    bench: Bench, call: str, kept: tuple[int, int]
+) -> None:
+    list(bench.device.unregister(1))
+    bench.driver.fail(call)
+    bench.device.close()
+    assert (len(bench.driver.allocated), len(bench.driver.pinned)) == kept
     assert bench.driver.closed
 
 
