@@ -188,6 +188,63 @@ def test_workers_that_are_still_coming_up_end_with_the_one_that_does_not(
     run(body)
 
 
+def test_a_worker_that_is_lost_while_the_server_stops_has_no_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body() -> None:
+        before = asyncio.all_tasks()
+        machine, lives = Machine(monkeypatch), Lives(2)
+        starting = asyncio.create_task(lives.fleet.start())
+        await machine.started(2)
+        first, second = machine.processes
+        first.greet()
+        second.greet()
+        await starting
+        first.hang_up()
+        first.end()
+        successor = await machine.started(3)
+        second.hang_up()
+        stopping = asyncio.create_task(lives.fleet.stop())
+        assert [await lives.lost.get() for _ in range(2)] == [0, 1]
+        await _turns()
+        assert successor.killed
+        successor.end()
+        await _turns()
+        assert not stopping.done()
+        second.end()
+        await stopping
+        await _turns()
+        assert len(machine.processes) == 3
+        assert not lives.fleet._restarts
+        assert asyncio.all_tasks() == before
+
+    run(body)
+
+
+def test_a_server_that_stops_waits_for_the_successor_that_has_just_been_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body() -> None:
+        machine, lives = Machine(monkeypatch), Lives()
+        starting = asyncio.create_task(lives.fleet.start())
+        first = await machine.started(1)
+        first.greet()
+        await starting
+        first.hang_up()
+        first.end()
+        successor = await machine.started(2)
+        successor.hang_up()
+        await _turns()
+        assert successor.killed
+        stopping = asyncio.create_task(lives.fleet.stop())
+        await _turns()
+        assert not stopping.done()
+        successor.end()
+        await stopping
+
+    run(body)
+
+
 @pytest.mark.parametrize("pidfd", [True, False])
 def test_a_worker_that_the_system_does_not_let_end_keeps_no_server(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, pidfd: bool
