@@ -4,7 +4,9 @@ an end of each turn."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -154,6 +156,33 @@ def turn_end(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], 
     if isinstance(loop, EventLoop):
         return loop.at_turn_end
     return lambda callback: _discard(loop.call_soon(callback))
+
+
+def on_daemon_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
+    """As run_in_executor, for work that may never end: it has a thread of its own, for which neither the end
+    of the loop nor that of this process waits. What it says when nobody waits any more is dropped."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:
+            answer(future.set_exception, error)
+        else:
+            answer(future.set_result, result)
+
+    def answer(settle: Callable[[Any], None], value: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(_unless_done, future, settle, value)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
+def _unless_done(future: asyncio.Future[T], settle: Callable[[Any], None], value: Any) -> None:
+    if not future.done():
+        settle(value)
 
 
 def _discard(_handle: asyncio.Handle) -> None:

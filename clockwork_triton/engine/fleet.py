@@ -37,17 +37,20 @@ class Fleet:
         self._on_lost = on_lost
         self._on_result = on_result
         self._live: dict[int, WorkerProcess] = {}
+        self._ending: dict[int, WorkerProcess] = {}
+        """Lost or given up, and not known to be gone."""
         self._artifacts: dict[int, Path] = {}
         self._only: dict[int, frozenset[int] | None] = {}
         """The workers that are told of a model, where not all are."""
         self._restarts: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self.specs: dict[int, WorkerSpec] = {}
         """As each worker last presented itself, whether it is up or not."""
         self.restarts: Counter[int] = Counter()
 
     async def start(self) -> None:
-        """Starts every worker. RuntimeError or OSError if one does not come up; then no other is left at
-        it."""
+        """Starts every worker. RuntimeError or OSError if one does not come up: those still starting are
+        ended; those that are up are left to `stop`."""
         launches = [asyncio.ensure_future(self._launch(i)) for i in range(len(self._options.workers))]
         try:
             await asyncio.gather(*launches)
@@ -57,12 +60,15 @@ class Fleet:
             await asyncio.gather(*launches, return_exceptions=True)
 
     async def stop(self) -> None:
+        """Ends every worker, also those that are lost while it does; none has a successor any more."""
+        self._stopping = True
         for task in self._restarts:
             task.cancel()
         await asyncio.gather(*self._restarts, return_exceptions=True)
-        workers = list(self._live.values())
+        stops = [worker.stop() for worker in self._live.values()]
+        stops += [worker.stop(0.0) for worker in self._ending.values()]
         self._live.clear()
-        await asyncio.gather(*(worker.stop() for worker in workers))
+        await asyncio.gather(*stops)
 
     def __len__(self) -> int:
         """The workers that are up."""
@@ -103,7 +109,9 @@ class Fleet:
                 raise RuntimeError(f"worker {worker_id} ended while it was told the models")
         except BaseException:
             worker.kill()
-            await worker.stop()
+            self._ending[worker_id] = worker
+            if not self._stopping:  # `stop` waits for all of them at once
+                await worker.stop(0.0)
             raise
         self._live[worker_id] = worker
         self.specs[worker_id] = spec
@@ -130,17 +138,21 @@ class Fleet:
             return
         log.error("worker %d (%s) is lost: %s", worker.worker_id, worker.options.device, reason)
         del self._live[worker.worker_id]
-        task = asyncio.create_task(self._replace(worker))
-        self._restarts.add(task)
-        task.add_done_callback(self._restarts.discard)
+        self._ending[worker.worker_id] = worker
+        if not self._stopping:
+            task = asyncio.create_task(self._replace(worker.worker_id))
+            self._restarts.add(task)
+            task.add_done_callback(self._restarts.discard)
         self._on_lost(worker.worker_id)
 
-    async def _replace(self, lost: WorkerProcess) -> None:
-        """Starts a successor, which finds no room on the device before the lost one is gone."""
-        await lost.gone()
-        worker_id = lost.worker_id
+    async def _replace(self, worker_id: int) -> None:
+        """Starts a successor, which finds no room on the device before those that ran there are gone."""
         delay = self._options.restart_delay_s
-        while True:
+        while not self._stopping:  # asyncio.wait_for may lose a cancellation, before Python 3.12
+            ending = self._ending.get(worker_id)
+            if ending is not None:
+                await ending.gone()
+                del self._ending[worker_id]
             await asyncio.sleep(delay)
             try:
                 await self._launch(worker_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -16,13 +17,16 @@ from clockwork_triton.controller.actions import Action, ActionResult
 from clockwork_triton.controller.specs import WorkerSpec
 from clockwork_triton.engine.io_region import IoRegion
 from clockwork_triton.engine.options import WorkerOptions
-from clockwork_triton.event_loop import turn_end
+from clockwork_triton.event_loop import on_daemon_thread, turn_end
 from clockwork_triton.transport import messages
 from clockwork_triton.transport.channel import Channel
 from clockwork_triton.transport.clockwork_pb2 import Envelope, Hello
 from clockwork_triton.transport.messages import Part
 
 log = logging.getLogger(__name__)
+
+KILL_LIMIT_S = 10.0
+"""That a stopping server gives a killed worker to end: taking a GPU's context down takes seconds."""
 
 
 class WorkerProcess:
@@ -56,13 +60,13 @@ class WorkerProcess:
     async def start(self, timeout_s: float) -> WorkerSpec:
         """Starts the process and waits for its Hello. RuntimeError with the reason if none comes."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            self._process = subprocess.Popen(
-                self._command(theirs.fileno()),
-                pass_fds=(theirs.fileno(), self.region.fd, *self.options.arena_fds),
-                stdin=subprocess.DEVNULL,
-            )
         try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    self._command(theirs.fileno()),
+                    pass_fds=(theirs.fileno(), self.region.fd, *self.options.arena_fds),
+                    stdin=subprocess.DEVNULL,
+                )
             await asyncio.get_running_loop().create_unix_connection(lambda: self._channel, sock=ours)
         except BaseException:
             ours.close()
@@ -119,19 +123,37 @@ class WorkerProcess:
         self._channel.send(messages.action_envelope(action, slot, parts))
 
     async def stop(self, timeout_s: float = 5.0) -> None:
-        """Asks the worker to end, and ends it if it does not."""
+        """Asks the worker to end, and ends it if it does not. May be called again, where it was cancelled."""
         self.lost = True
         envelope = Envelope()
         envelope.shutdown.SetInParent()
         with contextlib.suppress(Exception):
             self._channel.send(envelope)
-        if self._process is not None:
-            gone = asyncio.ensure_future(asyncio.to_thread(self._process.wait))
-            await asyncio.wait((gone,), timeout=timeout_s)
+        try:
+            if self._process is not None:
+                await self._end(self._process, timeout_s)
+        finally:
+            self._channel.close()
+            self.region.close()
+
+    async def _end(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+        end = asyncio.ensure_future(ended(process))
+        try:
+            await asyncio.wait((end,), timeout=timeout_s)
             self.kill()
-            await gone
-        self._channel.close()
-        self.region.close()
+            await asyncio.wait((end,), timeout=KILL_LIMIT_S)
+            if end.done():
+                await end
+                return
+            log.error(
+                "worker %d (pid %d) has not ended %g s after it was killed: it is stuck in the system, most "
+                "likely in a driver that hangs, and holds its device's memory until it ends",
+                self.worker_id,
+                process.pid,
+                KILL_LIMIT_S,
+            )
+        finally:
+            end.cancel()
 
     async def gone(self) -> None:
         """Returns when the process of a lost worker has ended, and its memory, the device's too, is free.
@@ -139,7 +161,7 @@ class WorkerProcess:
         With a GPU that takes seconds: the system unpins what was pinned, the driver takes the context down.
         """
         if self._process is not None:
-            status = await asyncio.to_thread(self._process.wait)
+            status = await ended(self._process)
             log.info("worker %d (pid %d) ended with status %d", self.worker_id, self._process.pid, status)
 
     def kill(self) -> None:
@@ -180,3 +202,35 @@ class WorkerProcess:
         self.kill()
         self.region.close()
         self._on_lost(self, reason)
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    """The status of a process, when it has ended; others may poll it meanwhile. One that never ends keeps
+    nobody else, the server's end neither."""
+    status = process.poll()
+    if status is None:
+        await _end_seen(process)
+        status = process.poll()
+    if status is None:
+        status = await on_daemon_thread(process.wait, f"end of {process.pid}")
+    return status
+
+
+async def _end_seen(process: subprocess.Popen[bytes]) -> None:
+    """Returns when the process has ended, or at once where the system cannot tell."""
+    try:
+        # Readable when the process has ended, whoever reaps it.
+        fd = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # an old system, one that forbids it, too many files
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        # Had it been reaped before, the number might be another's by now.
+        if process.poll() is not None:
+            return
+        readable = asyncio.Event()
+        loop.add_reader(fd, readable.set)
+        await readable.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)

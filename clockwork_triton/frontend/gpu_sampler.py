@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from clockwork_triton.event_loop import on_daemon_thread
 from clockwork_triton.nvml import GpuState
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class GpuSampler:
             if self._asked_s is not None and now_s - self._asked_s < PERIOD_S:
                 return
             self._asked_s = now_s
-            self._asking = asyncio.get_running_loop().run_in_executor(None, self._ask)
+            self._asking = on_daemon_thread(self._ask, "GPU states")
             self._asking.add_done_callback(self._answered)
         await asyncio.wait((self._asking,), timeout=patience_s)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from clockwork_triton import event_loop
 from clockwork_triton.frontend.gpu_sampler import PERIOD_S, GpuSampler
 from clockwork_triton.nvml import GpuState
 from tests.frontend.fakes import run
@@ -74,6 +75,21 @@ def test_a_driver_that_hangs_keeps_neither_the_loop_nor_a_scrape() -> None:
         assert gpus.asked == 1
 
     run(test())
+
+
+def test_a_driver_that_never_answers_keeps_no_server_from_ending() -> None:
+    gpus = Gpus(held=True)
+
+    async def test() -> None:
+        await GpuSampler(gpus.ask, gpus.clock).sample(0.0)
+
+    event_loop.run(test())
+    [asking] = [thread for thread in threading.enumerate() if thread.name == "GPU states"]
+    assert asking.daemon
+    # It answers a loop that is closed.
+    gpus.let_go()
+    asking.join()
+    assert gpus.asked == 1
 
 
 def test_a_question_that_fails_is_logged_and_leaves_no_old_values(caplog: pytest.LogCaptureFixture) -> None:
