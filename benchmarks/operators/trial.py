@@ -13,10 +13,11 @@ import onnx
 from onnx import numpy_helper
 
 from benchmarks.operators.suite import Case
+from clockwork_triton.artifact.difference import difference
 from converters.convert import convert
-from converters.crosscheck import TOLERANCES, difference
 from converters.execute import LoadedArtifact
 from converters.request import ConversionError, ConversionRequest
+from converters.tolerances import TOLERANCES
 
 HALVES = ("float16", "bfloat16")
 
