@@ -16,12 +16,12 @@ from converters import schedules
 from converters.importer import import_model
 from tests.converters.models import FLOAT, model, node
 
-AVX512 = {"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 1}
+_AVX512 = {"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 1}
 AVX2 = {"kind": "llvm", "mcpu": "haswell", "num-cores": 1}
 
 Array = np.ndarray[Any, Any]
 
-__all__ = ["AVX2", "AVX512", "FLOAT", "Compiled", "check", "model", "node", "random"]
+__all__ = ["AVX2", "FLOAT", "Compiled", "best", "check", "model", "node", "random"]
 
 
 def random(*shape: int, seed: int = 0) -> Array:
@@ -43,7 +43,7 @@ class Compiled:
 
     @classmethod
     def of(cls, imported: tvm.IRModule, target: Mapping[str, Any] | None = None) -> Compiled:
-        chosen = tvm.target.Target(dict(target or _best()))
+        chosen = tvm.target.Target(dict(target or best()))
         with chosen:
             return cls(schedules.pipeline(chosen)(imported), chosen)
 
@@ -112,12 +112,12 @@ def imported(proto: onnx.ModelProto) -> tvm.IRModule:
     return import_model(graph, proto.opset_import[0].version, tensors)
 
 
-def _best() -> Mapping[str, Any]:
+def best() -> Mapping[str, Any]:
     """What this machine runs: AVX-512, else AVX2, else whatever it is."""
     from tvm.target import codegen
 
     here = {"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu(), "num-cores": 1}
-    return AVX512 if codegen.llvm_cpu_has_features("avx512f", tvm.target.Target(here)) else here
+    return _AVX512 if codegen.llvm_cpu_has_features("avx512f", tvm.target.Target(here)) else here
 
 
 def check(

@@ -7,14 +7,14 @@ import pytest
 import tvm
 
 from converters.schedules.cpu.search import search_the_rest
-from tests.converters.schedules.harness import AVX512, random, unscheduled_product
+from tests.converters.schedules.harness import best, random, unscheduled_product
 
 
 @pytest.mark.long
 # MetaSchedule leaves its processes to the collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_schedule_is_found_and_right() -> None:
-    target = tvm.target.Target(dict(AVX512))
+    target = tvm.target.Target(dict(best()))
     plain = unscheduled_product(32, 48, 64)
     found = search_the_rest(target, 4)(plain)["matmul"]
     assert found.attrs["tirx.is_scheduled"]

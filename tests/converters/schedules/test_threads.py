@@ -11,7 +11,7 @@ import pytest
 
 from converters.schedules.cpu import lowering
 from converters.schedules.machine import Machine
-from tests.converters.schedules.harness import AVX512, FLOAT, Compiled, imported, model, node, random
+from tests.converters.schedules.harness import FLOAT, Compiled, best, imported, model, node, random
 
 Case = tuple[list[onnx.NodeProto], Mapping[str, Any], Mapping[str, Any]]
 
@@ -76,7 +76,7 @@ def _compiled(case: Case, threads: int) -> Compiled:
     nodes, inputs, weights = case
     types = {name: (FLOAT, x.shape) for name, x in inputs.items()}
     proto = model(nodes, types, {"y": (FLOAT, None)}, weights, opset=20)
-    return Compiled.of(imported(proto), {**AVX512, "num-cores": threads})
+    return Compiled.of(imported(proto), {**best(), "num-cores": threads})
 
 
 @pytest.mark.parametrize("name", CASES)

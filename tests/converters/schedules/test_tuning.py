@@ -14,7 +14,7 @@ from converters.schedules.cpu.tiles import best_tile
 from converters.schedules.cpu.tuning import Tuner, least_times
 from converters.schedules.machine import Machine
 from converters.schedules.network.writer import Lowered
-from tests.converters.schedules.harness import AVX512, FLOAT, Compiled, imported, model, node, random
+from tests.converters.schedules.harness import FLOAT, Compiled, best, imported, model, node, random
 
 INPUT = random(2, 32, 14, 14)
 WEIGHTS = {"w": random(64, 32, 1, 1), "v": random(64, 20, seed=1)}
@@ -40,7 +40,7 @@ class Clock:
 
 
 def tuned(choices: Path | None, clock: Clock) -> Compiled:
-    target = tvm.target.Target(dict(AVX512))
+    target = tvm.target.Target(dict(best()))
     tuner = Tuner(target, choices, clock)
     proto = model(NODES, {"x": (FLOAT, INPUT.shape)}, {"y": (FLOAT, None)}, WEIGHTS, opset=20)
     with target:
@@ -78,7 +78,7 @@ def test_tiles_come_from_the_best_on(rows: int) -> None:
 
 
 def test_kernels_are_timed() -> None:
-    target = tvm.target.Target(dict(AVX512))
+    target = tvm.target.Target(dict(best()))
     seen: list[list[float]] = []
 
     def measure(kernels: Sequence[Lowered]) -> Sequence[float]:
