@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import types
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from clockwork_triton.frontend.exposition import exposition
 from clockwork_triton.frontend.gpu_metrics import gpu_families
 from clockwork_triton.nvml import GpuSetup, Nvml
-from clockwork_triton.worker.cuda.clocks import ClockTracker
 
 
 class NVMLError(Exception):
@@ -154,36 +152,6 @@ def test_without_the_package_or_a_driver_there_is_nothing(monkeypatch: pytest.Mo
     assert Nvml.open() is not None
 
 
-def test_the_clock_of_a_gpu_is_told_once_for_each_look() -> None:
-    pynvml = library()
-    tracker = ClockTracker(Nvml(pynvml), "0000:17:00.0")
-    for seen, told in ((1410, 1410), (1200, 1200), (0, 0)):
-        pynvml.nvmlDeviceGetClockInfo = lambda handle, clock, seen=seen: seen
-        tracker.look()
-        assert [tracker.take(), tracker.take()] == [told, 0]
-
-
-def test_the_clock_is_looked_at_only_while_the_gpu_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An idle one lowers its clock."""
-    tracker = ClockTracker(Nvml(library()), "0000:17:00.0")
-    looks: list[bool] = []
-    seen = threading.Event()
-
-    def working() -> bool:
-        looks.append(tracker.take() != 0)
-        if len(looks) == 3:
-            tracker.stop()
-            seen.set()
-        return len(looks) == 2
-
-    monkeypatch.setattr("clockwork_triton.worker.cuda.clocks.PERIOD_S", 0)
-    tracker.start(working)
-    assert seen.wait(10)
-    assert looks == [False, False, True]
-
-
-@pytest.mark.parametrize(("nvml", "bus"), [(None, "0000:17:00.0"), (Nvml(library()), "0000:99:00.0")])
-def test_a_clock_that_nobody_tells_is_zero(nvml: Nvml | None, bus: str) -> None:
-    tracker = ClockTracker(nvml, bus)
-    tracker.look()
-    assert tracker.take() == 0
+def test_the_clock_of_one_gpu_is_asked_for_by_its_bus_id() -> None:
+    nvml = Nvml(library())
+    assert [nvml.clock_mhz(bus) for bus in ("0000:17:00.0", "0000:99:00.0")] == [1410, 0]

@@ -29,9 +29,10 @@ class Residency(IntEnum):
 class Replica:
     """`epoch` counts LOADs and tells the results of one stay from another's. `owed_until`: the model's
     `departed` at which what it was loaded for has left the queue. `held`: under calibration, not to be
-    unloaded. `clock_mhz`: the device's clock that its durations are for, 0 if not known. `ready`: it can be
-    used. `ran_ns`, by size: when it was last measured. `slow`, by size: it does clearly fewer rows in the
-    same time than a smaller size. `pooled_key`, `regret`: its entries in the orders of the worker."""
+    unloaded. `clock_mhz`: the device's clock that its durations are for, 0 if not known; `profile_mhz`: that
+    of its profile, or the first that was seen. `ready`: it can be used. `ran_ns`, by size: when it was last
+    measured. `slow`, by size: it does clearly fewer rows in the same time than a smaller size. `pooled_key`,
+    `regret`: its entries in the orders of the worker."""
 
     __slots__ = (
         "bound_ns",
@@ -46,6 +47,7 @@ class Replica:
         "owed_until",
         "place",
         "pooled_key",
+        "profile_mhz",
         "ran_ns",
         "ready",
         "regret",
@@ -70,7 +72,7 @@ class Replica:
         self.serial = serial
         self.pooled_key = NEVER
         self.regret = 0.0
-        self.clock_mhz = 0
+        self.clock_mhz = self.profile_mhz = 0
         self.load = DurationEstimate(0)
         self.infer: list[DurationEstimate] = []
         self.bound_ns: list[int] = []
@@ -88,7 +90,7 @@ class Replica:
         self.slow = [False] * len(sizes)
         if self.model.sizes == sizes:
             self._find_slow()
-        self.clock_mhz = estimate.clock_mhz
+        self.clock_mhz = self.profile_mhz = estimate.clock_mhz
         if self.worker.clock_mhz:
             self.clocked(self.worker.clock_mhz, FAR)
 
@@ -101,9 +103,11 @@ class Replica:
     def clocked(self, mhz: int, until_ns: int) -> None:
         """The worker's device runs at this clock now, on which the time of everything but copies depends; at
         the one before it ran until then at least."""
-        factor = self.clock_mhz / mhz
+        if not self.clock_mhz:
+            self.profile_mhz = mhz
+        factor = self.clock_mhz / mhz if self.clock_mhz else 1
         self.clock_mhz = mhz
-        for size, duration in enumerate(self.infer if factor not in (0, 1) else ()):
+        for size, duration in enumerate(self.infer if factor != 1 else ()):
             duration.scale(factor, until_ns)
             self._learnt(size)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from clockwork_triton.controller.actions import ActionKind, ActionResult, Outcome, Status
 from clockwork_triton.controller.dispatcher import Dispatcher
+from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.loader import Loader
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.pending import Stage
@@ -14,7 +15,7 @@ from clockwork_triton.controller.replica import Residency
 from clockwork_triton.controller.requests import Requests
 from clockwork_triton.controller.state import State
 from clockwork_triton.controller.supervision import Supervisor
-from clockwork_triton.controller.worker_state import Flight, WorkerState
+from clockwork_triton.controller.worker_state import CLOCK_KEPT_NS, Flight, WorkerState
 
 # After so many LOADs of a model have failed one after the other, its waiting requests fail.
 MAX_LOAD_ERRORS = 2
@@ -49,7 +50,8 @@ class Results:
         flight = worker.flights.pop(result.action_id, None) if worker is not None else None
         if worker is None or flight is None:
             return
-        worker.clock(result.clock_mhz, now_ns)
+        if result.clock_mhz:
+            self._clocked(worker, result.clock_mhz, now_ns)
         kind = flight.action.kind
         timeline = worker.exec if kind is ActionKind.INFER else worker.link
         timeline.remove(result.action_id, result.end_ns if result.status is Status.OK else None)
@@ -67,6 +69,24 @@ class Results:
         self._dispatcher.fill(worker, now_ns)
         for model_id in requeued:
             self._dispatcher.queued(self._state.models[model_id], now_ns)
+
+    def _clocked(self, worker: WorkerState, mhz: int, now_ns: int) -> None:
+        worker.clock(mhz, now_ns)
+        if worker.fading_ns == FAR:
+            self._watch_clock(worker)
+
+    def _watch_clock(self, worker: WorkerState) -> None:
+        worker.fading_ns = worker.clocked_ns + CLOCK_KEPT_NS
+        self._state.timers.at(worker.fading_ns, self._clock_fades, worker)
+
+    def _clock_fades(self, worker: WorkerState, _time_ns: int, now_ns: int) -> None:
+        if self._state.workers.get(worker.worker_id) is not worker:
+            return
+        if now_ns - worker.clocked_ns < CLOCK_KEPT_NS:
+            self._watch_clock(worker)
+            return
+        worker.fading_ns = FAR
+        worker.forget_clock()
 
     def lost(self, worker: WorkerState, now_ns: int) -> None:
         """The worker is gone, with all it held."""

@@ -15,6 +15,8 @@ from clockwork_triton.controller.timeline import Timeline
 
 # Changes of a clock by a smaller part of it are left to what is measured.
 CLOCK_NOISE = 0.01
+# A clock that nobody has seen for so long is not what the device will have for its next work.
+CLOCK_KEPT_NS = 5_000_000_000
 
 if TYPE_CHECKING:
     from clockwork_triton.controller.calibration import Calibration
@@ -53,8 +55,8 @@ class WorkerState:
     it; `opening_ns`: the moment of the timer that notes it. `wake_ns`: the moment of the timer that gives it
     more work. `starts`: how much later than planned its INFERs start. `aged_ns`, `calibrate_ns`: from when on
     an aged request, or a calibration, may take a turn from others. `clock_mhz`: its device's clock as last
-    seen, at `clocked_ns`; 0 if it tells none. `victims`: its resident models in the policy's order of
-    unloading."""
+    seen, at `clocked_ns`; 0 if it tells none, or none lately. `fading_ns`: the moment of the timer that
+    forgets it. `victims`: its resident models in the policy's order of unloading."""
 
     __slots__ = (
         "aged_ns",
@@ -65,6 +67,7 @@ class WorkerState:
         "clock_mhz",
         "clocked_ns",
         "exec",
+        "fading_ns",
         "flights",
         "infers",
         "link",
@@ -108,6 +111,7 @@ class WorkerState:
         self.calibrate_ns = 0
         self.clock_mhz = 0
         self.clocked_ns = 0
+        self.fading_ns = FAR
 
     def clock(self, mhz: int, now_ns: int) -> None:
         """Takes note of the device's clock as just seen, on which running times depend; 0 where nobody has
@@ -119,3 +123,10 @@ class WorkerState:
             for replica in self.replicas.values():
                 replica.clocked(mhz, self.clocked_ns)
         self.clocked_ns = now_ns
+
+    def forget_clock(self) -> None:
+        """What the device did when it was last seen is no reason to refuse what it may do now: everything is
+        thought to take what it takes at its profile's clock."""
+        self.clock_mhz = 0
+        for replica in self.replicas.values():
+            replica.clocked(replica.profile_mhz, self.clocked_ns)

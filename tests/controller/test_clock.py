@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from clockwork_triton.controller.actions import Outcome
 from clockwork_triton.controller.estimates import WINDOW, DurationEstimate
 from clockwork_triton.controller.keys import FAR
 from clockwork_triton.controller.model_state import ModelState
 from clockwork_triton.controller.replica import Replica
 from clockwork_triton.controller.specs import Estimate, ModelSpec, WorkerSpec
-from clockwork_triton.controller.worker_state import WorkerState
+from clockwork_triton.controller.worker_state import CLOCK_KEPT_NS, WorkerState
+from clockwork_triton.nvml import Nvml
+from clockwork_triton.worker.cuda.clocks import ClockTracker
+from tests.controller.world import MS, RESNET50, World
+from tests.test_nvml import library
 
 KIND = "gpu"
 ESTIMATE = Estimate(5_000_000, {1: 1_000_000, 4: 3_000_000})
@@ -113,3 +118,116 @@ def test_noise_and_silence_change_nothing(replica: Replica, mhz: int) -> None:
     replica.worker.clock(mhz, 0)
     assert replica.bound_ns == [1_000_000, 3_000_000]
     assert replica.worker.clock_mhz == 1500
+
+
+def test_a_clock_that_is_forgotten_takes_back_what_it_changed(replica: Replica) -> None:
+    replica.renew(replace(ESTIMATE, clock_mhz=1500), replica.model.sizes)
+    replica.ran(0, 1_000_000, 1)
+    replica.worker.clock(1000, 1)
+    replica.ran(1, 4_500_000, 2)
+    replica.worker.clock(750, 2)
+    assert replica.bound_ns == [2_000_000, 6_000_000]
+    replica.worker.forget_clock()
+    assert replica.bound_ns == replica.expected_ns == [1_000_000, 3_000_000]
+    replica.worker.clock(750, 10)
+    assert replica.bound_ns == [2_000_000, 6_000_000], "it is followed again"
+
+
+def test_what_was_measured_at_a_clock_that_nobody_saw_outlives_the_forgotten_one(replica: Replica) -> None:
+    for mhz, now_ns in ((1500, 0), (750, 1)):
+        replica.worker.clock(mhz, now_ns)
+    for now_ns in range(2, 2 + WINDOW):
+        replica.ran(0, 1_700_000, now_ns)
+    replica.worker.forget_clock()
+    assert replica.bound_ns == [1_700_000, 3_000_000]
+
+
+def test_a_clock_that_was_never_seen_can_be_forgotten(replica: Replica) -> None:
+    replica.worker.forget_clock()
+    assert replica.bound_ns == [1_000_000, 3_000_000]
+
+
+PROFILE = replace(RESNET50, clock_mhz=1980)
+SLO_NS = 10 * MS
+SECOND_NS = 1000 * MS
+
+
+def test_a_low_clock_is_forgotten_where_nothing_runs_so_that_requests_are_tried_again() -> None:
+    world = World("adaptive")
+    world.join()
+    world.add(0, PROFILE)
+    world.devices[0].clock_mhz = 345
+    world.ask(0)
+    world.run(SECOND_NS)
+    assert world.outcome(world.ask(0, SLO_NS)) is Outcome.REFUSED
+    world.run(CLOCK_KEPT_NS - SECOND_NS - 50 * MS)
+    assert world.outcome(world.ask(0, MS)) is Outcome.REFUSED
+    world.run(100 * MS)
+    world.devices[0].clock_mhz = 0
+    tried = world.ask(0, SLO_NS)
+    world.run(SLO_NS)
+    assert world.outcome(tried) is Outcome.OK
+
+
+def test_a_low_clock_that_is_seen_again_and_again_stays() -> None:
+    world = World("adaptive")
+    world.join()
+    world.add(0, PROFILE)
+    world.devices[0].clock_mhz = 345
+    for _ in range(20):
+        world.ask(0)
+        world.run(SECOND_NS)
+    assert world.outcome(world.ask(0, SLO_NS)) is Outcome.REFUSED
+
+
+def test_a_worker_that_is_lost_takes_its_clock_with_it() -> None:
+    """The estimates of its successor are none of the old one's business."""
+    world = World("adaptive")
+    world.join()
+    world.add(0, PROFILE)
+    world.devices[0].clock_mhz = 990
+    world.ask(0)
+    world.run(SECOND_NS)
+    world.lose(0)
+    world.join()
+    world.devices[0].clock_mhz = 495
+    world.ask(0)
+    world.run(CLOCK_KEPT_NS - SECOND_NS // 2)
+    model = world.controller._state.models[0]
+    assert model.typical_ns[0] == 4 * RESNET50.infer_ns[1]
+    world.run(SECOND_NS)
+    assert model.typical_ns[0] == RESNET50.infer_ns[1]
+
+
+RAMP_NS = 30 * MS
+
+
+def test_a_gpu_that_wakes_is_not_taken_for_a_slow_one() -> None:
+    """NVML is asked while it still raises its clock, every time that work comes after a pause."""
+    pynvml = library()
+    tracker = ClockTracker(Nvml(pynvml), "0000:17:00.0")
+    began_ns = [0]
+
+    def clock_mhz(*_: object) -> int:
+        return 345 if world.now_ns - began_ns[0] < RAMP_NS else 1980
+
+    pynvml.nvmlDeviceGetClockInfo = clock_mhz
+    times_ns = {0: RESNET50.load_ns, **RESNET50.infer_ns}
+    world = World("adaptive", durations=lambda action, planned: times_ns[action.batch_size])
+    world.join()
+    world.add(0, PROFILE)
+    world.ask(0)
+    world.run(SECOND_NS)
+    for _ in range(10):
+        began_ns[0] = world.now_ns
+        requests = []
+        for step in range(100):
+            if step % 20 == 1:
+                tracker.look(working=True)
+            world.devices[0].clock_mhz = tracker.take()
+            requests.append(world.ask(0, SLO_NS))
+            world.run(10 * MS)
+        assert all(world.outcome(request) is Outcome.OK for request in requests)
+        for _ in range(10):
+            tracker.look(working=False)
+            world.run(200 * MS)
