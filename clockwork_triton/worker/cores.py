@@ -37,10 +37,11 @@ def read_cores(root: Path = Path("/")) -> Cores:
 
 
 def cores_near(pci_bus_id: str, root: Path = Path("/")) -> frozenset[int]:
-    """The cores of the node that a GPU is at; none where the system does not tell. CUDA and NVML write the
-    id of the bus each in their own way."""
+    """The cores of the node that a GPU is at; none where the system does not tell. CUDA, NVML
+    and the system each write the domain of the bus with as many zeros before it as they like."""
     domain, _, rest = pci_bus_id.lower().partition(":")
-    return _read_list(root / "sys/bus/pci/devices" / f"{domain[-4:]}:{rest}" / "local_cpulist")
+    name = f"{domain.lstrip('0').zfill(4)}:{rest}"
+    return _read_list(root / "sys/bus/pci/devices" / name / "local_cpulist")
 
 
 def share(cores: Cores, near: Sequence[frozenset[int]], each: int = 1) -> list[tuple[int, ...]]:

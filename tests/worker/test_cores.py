@@ -78,6 +78,11 @@ def test_the_system_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (device / "local_cpulist").write_text("0-1,4-5\n")
     for written in ("0000:C1:00.0", "00000000:C1:00.0", "0000:c1:00.0"):
         assert cores_near(written, tmp_path) == {0, 1, 4, 5}
+    far = tmp_path / "sys/bus/pci/devices/10000:c1:00.0"
+    far.mkdir()
+    (far / "local_cpulist").write_text("8-9\n")
+    for written in ("10000:c1:00.0", "00010000:C1:00.0"):
+        assert cores_near(written, tmp_path) == {8, 9}
     assert cores_near("0000:17:00.0", tmp_path) == ANYWHERE
     assert cores_near("", tmp_path) == ANYWHERE
 
