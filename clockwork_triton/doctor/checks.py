@@ -18,7 +18,7 @@ def examine(facts: Facts) -> list[Finding]:
     if facts.driver.gpus:
         findings += [limits.real_time(facts)]
         findings += [limits.throttling(facts)] if facts.real_time else []
-        findings += [limits.locked_memory(facts), limits.memory(facts)]
+        findings += [limits.sleep(facts), limits.locked_memory(facts), limits.memory(facts)]
         findings += [driver.version(facts), driver.compiler(facts), driver.management(facts)]
     for setup in facts.setups or ():
         findings += gpu(setup, alone=facts.sees_processes and setup.processes == 0)

@@ -19,6 +19,7 @@ from clockwork_triton.worker.cuda.driver import CudaError, NoDriverError
 from clockwork_triton.worker.cuda.symbols import LIBRARY
 from clockwork_triton.worker.cuda.version import Version, cuda_version
 from clockwork_triton.worker.cuda.visible import visible
+from clockwork_triton.worker.process import WAKE_LATENCY
 
 _CAP_SYS_NICE = 23
 _ALL_PROCESSES = "pid:[4026531836]"
@@ -45,7 +46,9 @@ class Facts:
     """`setups` as the management library tells, None where it does not, and the cores `near` each of them.
     `sees_processes`: those of the whole machine, not of a container alone. `cpu_quota`: cores that the
     control group may use, None: all. `real_time_pause_us`: in which real-time threads are stopped each
-    second. Limits in bytes or counts, None: unlimited. `compiler`: the path of nvcc."""
+    second. `wake_us`: how long a core that sleeps takes to come back, None where the system does not tell;
+    `may_keep_awake`: whether a worker can have none sleep. Limits in bytes or counts, None: unlimited.
+    `compiler`: the path of nvcc."""
 
     cores: Cores
     load: float
@@ -58,6 +61,8 @@ class Facts:
     open_files: int | None
     real_time: bool
     real_time_pause_us: int
+    wake_us: int | None
+    may_keep_awake: bool
     driver: DriverFacts
     setups: tuple[GpuSetup, ...] | None
     near: tuple[frozenset[int], ...]
@@ -84,6 +89,8 @@ def gather(
         open_files=_limit(resource.RLIMIT_NOFILE),
         real_time=_may_be_real_time(read(root / "proc/self/status")),
         real_time_pause_us=_real_time_pause_us(root / "proc/sys/kernel"),
+        wake_us=_wake_us(root / "sys/devices/system/cpu/cpu0/cpuidle"),
+        may_keep_awake=os.access(root / WAKE_LATENCY.relative_to("/"), os.W_OK),
         driver=_driver(path, nvml),
         setups=setups,
         near=tuple(cores_near(setup.pci_bus_id, root) for setup in setups or ()),
@@ -125,6 +132,12 @@ def _real_time_pause_us(kernel: Path) -> int:
     runtime_us = int(read(kernel / "sched_rt_runtime_us") or -1)
     period_us = int(read(kernel / "sched_rt_period_us") or 1_000_000)
     return 0 if runtime_us < 0 else max(0, period_us - runtime_us) * 1_000_000 // period_us
+
+
+def _wake_us(states: Path) -> int | None:
+    """From the deepest sleep that is not disabled."""
+    allowed = [state for state in states.glob("state*") if read(state / "disable").strip() != "1"]
+    return max((int(read(state / "latency") or 0) for state in allowed), default=None)
 
 
 def _sees_processes(namespace: Path) -> bool:

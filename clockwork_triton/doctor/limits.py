@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from clockwork_triton.doctor.facts import Facts
 from clockwork_triton.doctor.finding import Finding, Verdict
+from clockwork_triton.worker.process import WAKE_LATENCY
 
 GIB = 1 << 30
+SHALLOW_US = 10
 
 
 def real_time(facts: Facts) -> Finding:
@@ -36,6 +38,26 @@ def throttling(facts: Facts) -> Finding:
     )
 
 
+def sleep(facts: Facts) -> Finding:
+    """Whether cores sleep so deeply that waking takes them time."""
+    subject = "CPU sleep"
+    if facts.wake_us is None:
+        return Finding(subject, Verdict.GOOD, "not ours to see")
+    found = f"a core wakes up within {facts.wake_us} us"
+    if facts.wake_us <= SHALLOW_US:
+        return Finding(subject, Verdict.GOOD, found)
+    if facts.may_keep_awake:
+        return Finding(subject, Verdict.GOOD, f"{found}; none sleeps while a GPU is served")
+    return Finding(
+        subject,
+        Verdict.POOR,
+        found,
+        f"let the server write {WAKE_LATENCY} (in a container: --device {WAKE_LATENCY}), or cpupower "
+        f"idle-set -D {SHALLOW_US}",
+        "requests and ends of kernels are seen that much sooner by threads that slept",
+    )
+
+
 def locked_memory(facts: Facts) -> Finding:
     """Whether weights may be fixed in place."""
     limit = facts.locked_memory
@@ -51,7 +73,8 @@ def locked_memory(facts: Facts) -> Finding:
 
 
 def memory(facts: Facts) -> Finding:
-    """Whether weights of all models have room in the host's memory, where they stay, pinned."""
+    """Whether weights of all models have room in the host's memory, where they stay, pinned: once for each
+    GPU that serves them."""
     subject, limit = "memory limit", facts.memory_limit
     wanted = sum(setup.memory_bytes or 0 for setup in facts.setups or ())
     if limit is None or (wanted and limit >= wanted):
@@ -61,8 +84,8 @@ def memory(facts: Facts) -> Finding:
         subject,
         Verdict.POOR,
         f"{limit / GIB:.1f} GiB{than}",
-        "give the container (--memory, limits.memory) what the weights of all models take and 2 GiB for each "
-        "worker",
-        "weights are in the host's memory, pinned, whether they are on a GPU or not; a worker that goes over "
-        "the limit is killed",
+        "give the container (--memory, limits.memory) what the weights of every model take, times the GPUs "
+        "that serve it, and 2 GiB for each worker",
+        "each worker pins a copy of its own of its models' weights in the host's memory, whether they are on "
+        "its GPU or not; one that goes over the limit is killed",
     )

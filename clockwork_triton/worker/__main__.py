@@ -8,7 +8,12 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from clockwork_triton.worker.process import become_real_time, prepare_environment, prepare_process
+from clockwork_triton.worker.process import (
+    become_real_time,
+    keep_cores_awake,
+    prepare_environment,
+    prepare_process,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     prepare_environment(arguments.threads)
     prepare_process(int(core) for core in arguments.cores.split(",") if core)
+    on_gpu = arguments.device.startswith("cuda")
+    if on_gpu:
+        keep_cores_awake()
 
     from clockwork_triton.artifact.pages import device_page_bytes
     from clockwork_triton.transport.blocking import BlockingChannel
@@ -78,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         channel,
         spin_ns=arguments.spin_us * 1000,
         poll_ns=arguments.busy_poll_us * 1000,
-        prepare=become_real_time if arguments.device.startswith("cuda") else lambda: None,
+        prepare=become_real_time if on_gpu else lambda: None,
     )
     try:
         worker.serve()

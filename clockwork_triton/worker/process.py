@@ -9,11 +9,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
+
+WAKE_LATENCY = Path("/dev/cpu_dma_latency")
+"""Holds, as long as it is open, how many microseconds a core may take to wake up: an int32."""
 
 # Kernels run on the executor's thread and those it shares them with, on the cores of this process; any
 # other pool of a library's would only get in their way.
@@ -55,6 +59,20 @@ def prepare_process(cores: Iterable[int]) -> None:
     # A thread that has work to do in Python waits at most this long for one that has more.
     sys.setswitchinterval(0.0005)
     gc.disable()
+
+
+def keep_cores_awake(path: Path = WAKE_LATENCY) -> bool:
+    """Has no core of the machine sleep as long as this process lives; whether that is permitted.
+
+    One that sleeps deeply takes tens to hundreds of microseconds to come back.
+    """
+    try:
+        # Never closed: the system takes it back with the process.
+        os.write(os.open(path, os.O_WRONLY), (0).to_bytes(4, sys.byteorder))
+    except OSError as error:
+        log.info("cores may sleep deeply: %s: %s", path, error.strerror)
+        return False
+    return True
 
 
 def become_real_time() -> bool:

@@ -40,6 +40,8 @@ WELL = Facts(
     open_files=1 << 20,
     real_time=True,
     real_time_pause_us=0,
+    wake_us=133,
+    may_keep_awake=True,
     driver=DriverFacts(1, cuda=(12, 8), version="580.1"),
     setups=(GPU,),
     near=(frozenset({1, 2, 3}),),

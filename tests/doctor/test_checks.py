@@ -14,7 +14,7 @@ from tests.doctor.machines import GIB, WELL, wrong
 
 def test_nothing_is_said_against_a_machine_that_is_well() -> None:
     assert wrong(WELL) == []
-    assert len(examine(WELL)) == 16
+    assert len(examine(WELL)) == 17
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,9 @@ def test_nothing_is_said_against_a_machine_that_is_well() -> None:
         ({"real_time": False}, "real-time priority", "LimitRTPRIO"),
         ({"real_time": False, "real_time_pause_us": 50_000}, "real-time priority", "LimitRTPRIO"),
         ({"real_time_pause_us": 50_000}, "real-time throttling", "kernel.sched_rt_runtime_us=-1"),
+        ({"may_keep_awake": False}, "CPU sleep", "--device /dev/cpu_dma_latency"),
         ({"locked_memory": 8 << 20}, "locked memory", "memlock"),
-        ({"memory_limit": 16 * GIB}, "memory limit", "limits.memory"),
+        ({"memory_limit": 16 * GIB}, "memory limit", "times the GPUs that serve it"),
         ({"setups": None, "near": ()}, "management library", "pip install"),
         ({"near": (frozenset({4, 5}),), "cores": Cores(frozenset(range(4)))}, "GPU 0 node", "a cpuset"),
     ],
@@ -47,6 +48,11 @@ def test_a_limit_of_memory_is_well_if_the_gpus_can_be_filled_from_it() -> None:
     assert wrong(replace(WELL, memory_limit=64 * GIB)) == []
     (finding,) = wrong(replace(WELL, memory_limit=3 * GIB, setups=None, near=()))[:1]
     assert finding.found == "3.0 GiB"
+
+
+@pytest.mark.parametrize("wake_us", [None, 1, 10])
+def test_a_core_that_sleeps_lightly_may_sleep(wake_us: int | None) -> None:
+    assert wrong(replace(WELL, wake_us=wake_us, may_keep_awake=False)) == []
 
 
 def test_a_machine_without_gpus_is_asked_nothing_of_them() -> None:

@@ -28,6 +28,12 @@ def root(tmp_path: Path) -> Path:
         "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n",
         "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "powersave\n",
+        "sys/devices/system/cpu/cpu0/cpuidle/state0/latency": "0\n",
+        "sys/devices/system/cpu/cpu0/cpuidle/state1/latency": "133\n",
+        "sys/devices/system/cpu/cpu0/cpuidle/state1/disable": "0\n",
+        "sys/devices/system/cpu/cpu0/cpuidle/state2/latency": "900\n",
+        "sys/devices/system/cpu/cpu0/cpuidle/state2/disable": "1\n",
+        "dev/cpu_dma_latency": "",
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +50,7 @@ def test_facts_are_read_from_the_system(root: Path) -> None:
     assert (facts.huge_pages, facts.real_time, facts.compiler) == ("madvise", True, "/bin/nvcc")
     assert facts.cores.allowed
     assert (facts.memory_limit, facts.real_time_pause_us, facts.sees_processes) == (8192, 50_000, True)
+    assert (facts.wake_us, facts.may_keep_awake) == (133, True)
     assert (facts.driver.gpus, facts.driver.missing, facts.driver.version) == (0, True, "580.1")
     assert "there is no CUDA driver here" in facts.driver.error
     assert facts.setups is not None
@@ -88,6 +95,7 @@ def test_what_the_system_does_not_tell_is_taken_for_unlimited(
     assert (facts.memory_limit, facts.real_time_pause_us, facts.sees_processes) == (None, 0, False)
     assert (facts.governors, facts.huge_pages, facts.setups) == (frozenset(), "", None)
     assert facts.real_time
+    assert (facts.wake_us, facts.may_keep_awake) == (None, False)
 
 
 def test_a_process_without_the_right_may_not_be_real_time(
