@@ -12,7 +12,9 @@ from clockwork_triton.errors import Code, ServerError
 from clockwork_triton.repository.loader import ModelSource
 from clockwork_triton.worker.cuda import libcuda
 from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, NoDriverError
+from clockwork_triton.worker.cuda.version import text_of
 from clockwork_triton.worker.cuda.visible import NO_DEVICE, hides_all, visible
+from clockwork_triton.worker.suitability import OLDEST
 from converters.request import PRECISIONS, ConversionRequest
 
 PRECISION = "precision"
@@ -20,8 +22,9 @@ PRECISION = "precision"
 
 
 def found_devices() -> tuple[tuple[str, ...], str]:
-    """Every GPU, and the CPU: for models whose configuration asks for it, and for all where no GPU is. And
-    what is to be said where there is a driver that gives none; empty elsewhere."""
+    """Every GPU that models can be compiled for, and the CPU: for models whose configuration asks for it, and
+    for all where no GPU is. And what is to be said of a driver that gives none and of GPUs that are left out;
+    empty where there is nothing."""
     gpus, warning = 0, ""
     try:
         gpus = libcuda.count()
@@ -33,7 +36,33 @@ def found_devices() -> tuple[tuple[str, ...], str]:
                 f"no GPU is used, for the driver does not work: {error}. Models are served on the CPU; "
                 "clockwork-triton doctor says what to do"
             )
-    return (*(f"cuda:{ordinal}" for ordinal in range(gpus)), "cpu:0"), warning
+    found = [f"cuda:{ordinal}" for ordinal in range(gpus)]
+    old = {device: reason for device in found if (reason := _too_old(gpu_facts(device)))}
+    if old:
+        warning = f"GPUs not used: {', '.join(f'{device} ({reason})' for device, reason in old.items())}"
+    return (*(device for device in found if device not in old), "cpu:0"), warning
+
+
+def check_gpus(devices: Sequence[str]) -> None:
+    """ServerError, with the reason, if one of the devices is a GPU that cannot be used."""
+    for device in devices:
+        gpu = gpu_of(device)
+        if gpu is None:
+            continue
+        try:
+            reason = _too_old(libcuda.facts(gpu))
+        except CudaError as error:
+            reason = str(error)
+        if reason:
+            raise ServerError(Code.INVALID_ARG, f"{device} cannot be used: {reason}")
+
+
+def _too_old(gpu: GpuFacts | None) -> str:
+    """Why nothing can be compiled for a GPU; empty where it can, or where the GPU does not say."""
+    if gpu is None or gpu.capability >= OLDEST:
+        return ""
+    own, oldest = text_of(gpu.capability), text_of(OLDEST)
+    return f"{gpu.name} has compute capability {own}, and models are compiled for {oldest} or newer"
 
 
 def gpu_facts(device: str) -> GpuFacts | None:

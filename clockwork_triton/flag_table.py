@@ -220,7 +220,7 @@ SCHEDULING: tuple[Flag, ...] = (
         device_list,
         (),
         "devices to serve on, with commas between them, such as cuda:0,cuda:1",
-        shown="every GPU, and cpu:0",
+        shown="every GPU of compute capability 8.0 or newer, and cpu:0",
     ),
     Flag(
         "device-memory",

@@ -18,6 +18,7 @@ from clockwork_triton.console import ConversionBars, show_models
 from clockwork_triton.controller.controller import Controller
 from clockwork_triton.controller.options import Options as ControllerOptions
 from clockwork_triton.controller.policy import POLICIES
+from clockwork_triton.devices import check_gpus
 from clockwork_triton.engine.engine import Engine
 from clockwork_triton.engine.options import EngineOptions
 from clockwork_triton.errors import Code, ServerError
@@ -64,8 +65,9 @@ class Server:
     """One server, made and run inside the event loop. `run` serves until SIGTERM or SIGINT."""
 
     def __init__(self, options: ServeOptions, log: Log) -> None:
-        """ServerError if the options make no sense together."""
+        """ServerError if the options make no sense together, or name a GPU that cannot be used."""
         self._options = options
+        check_gpus(options.device)
         if options.frontends:
             _check_front_ends(options)
         arena_fds = tuple(make_arena(number) for number in range(options.frontends))

@@ -11,6 +11,8 @@ from clockwork_triton.errors import ServerError
 from clockwork_triton.flags import parse_serve
 from clockwork_triton.repository.loader import ModelSource
 from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, NoDriverError
+from clockwork_triton.worker.suitability import OLDEST
+from converters import arch
 from converters.request import ConversionRequest
 
 DEVICES = ("cpu:0", "cuda:0", "cuda:2")
@@ -79,6 +81,40 @@ def test_every_gpu_is_found_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert devices.found_devices() == (("cuda:0", "cuda:1", "cpu:0"), "")
     _gpus(monkeypatch)
     assert devices.found_devices() == (("cpu:0",), "")
+
+
+def test_gpus_that_nothing_can_be_compiled_for_are_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _gpus(monkeypatch, (7, 5), (8, 0), (6, 1))
+    found, warning = devices.found_devices()
+    assert found == ("cuda:1", "cpu:0")
+    assert warning == (
+        "GPUs not used: cuda:0 (GPU has compute capability 7.5, and models are compiled for 8.0 or newer), "
+        "cuda:2 (GPU has compute capability 6.1, and models are compiled for 8.0 or newer)"
+    )
+    _, notices = parse_serve(["--model-repository=/models"], ["adaptive"])
+    assert notices == [warning]
+    assert divmod(arch.OLDEST, 10) == OLDEST, "as the converters have it"
+
+
+def test_a_gpu_that_does_not_say_what_it_is_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with it shows when it is opened."""
+    _gpus(monkeypatch, (9, 0))
+    monkeypatch.setattr(devices.libcuda, "count", lambda: 2)
+    assert devices.found_devices() == (("cuda:0", "cuda:1", "cpu:0"), "")
+
+
+def test_a_gpu_that_is_asked_for_must_be_one_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpus(monkeypatch, (8, 0), (7, 5))
+    devices.check_gpus(("cpu:0", "cuda", "emulated:toy"))
+    with pytest.raises(ServerError) as old:
+        devices.check_gpus(("cuda:0", "cuda:1"))
+    assert old.value.message == (
+        "cuda:1 cannot be used: GPU has compute capability 7.5, and models are compiled for 8.0 or newer"
+    )
+    with pytest.raises(ServerError, match="cuda:5 cannot be used: there is no GPU 5"):
+        devices.check_gpus(("cuda:5",))
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,58 @@ def test_a_server_answers_from_two_gpus(tmp_path: Path, monkeypatch: pytest.Monk
         infers = [row for row in csv.DictReader(file, delimiter="\t") if row["kind"] == "INFER"]
     assert {row["status"] for row in infers} == {"OK"}
     assert {row["worker_id"] for row in infers} <= {"0", "1"}
+
+
+@needs_fake_library
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        (
+            ("FAKE_CUDA_VERSION", "12020"),
+            "the driver has CUDA 12.2, and 12.4 is needed: a driver of 550 or later",
+        ),
+        (
+            ("FAKE_CUDA_MAJORS", "97"),
+            "NVIDIA Fake has compute capability 7.0, and models are compiled for 8.0",
+        ),
+    ],
+    ids=["driver", "gpu"],
+)
+def test_a_gpu_that_is_asked_for_and_cannot_be_used_is_refused_at_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str], reason: str
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(build(tmp_path).parent))
+    monkeypatch.setenv(*setting)
+    server = ServerProcess(f"--model-repository={tmp_path}", "--device=cuda:1")
+    assert server.end() == 1
+    (line,) = server.lines
+    assert f"cannot start: cuda:1 cannot be used: {reason}" in line
+
+
+@needs_fake_library
+@pytest.mark.parametrize(
+    ("setting", "notice", "devices"),
+    [
+        (("FAKE_CUDA_VERSION", "12020"), r"no GPU is used.* the driver has CUDA 12\.2, and 12\.4 is", set()),
+        (("FAKE_CUDA_MAJORS", "79"), r"GPUs not used: cuda:0 \(NVIDIA Fake has compute cap", {"cuda:1"}),
+    ],
+    ids=["driver", "gpu"],
+)
+def test_a_server_that_may_choose_serves_on_what_can_be_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    setting: tuple[str, str],
+    notice: str,
+    devices: set[str],
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(build(tmp_path).parent))
+    monkeypatch.setenv(*setting)
+    (tmp_path / "repository").mkdir()
+    server = ServerProcess(f"--model-repository={tmp_path / 'repository'}")
+    server.read_until(notice)
+    server.read_until('"Ready"')
+    assert server.stop() == 0
+    text = "".join(server.lines)
+    assert {device for device in ("cuda:0", "cuda:1") if f"{device} is NVIDIA Fake" in text} == devices
+    assert "Traceback" not in text

@@ -13,9 +13,15 @@ from clockwork_triton.worker.cores import share
 
 def examine(facts: Facts) -> list[Finding]:
     """In the order of subjects: the machine's, the driver's, each GPU's."""
-    findings = [*driver.driver(facts), host.cores(facts), host.quota(facts), host.governor(facts)]
+    findings = [
+        *driver.driver(facts),
+        *driver.old(facts),
+        host.cores(facts),
+        host.quota(facts),
+        host.governor(facts),
+    ]
     findings += [host.load(facts), host.huge_pages(facts), host.open_files(facts)]
-    if facts.driver.gpus:
+    if facts.driver.used:
         findings += [limits.real_time(facts)]
         findings += [limits.throttling(facts)] if facts.real_time else []
         findings += [limits.sleep(facts), limits.locked_memory(facts), limits.memory(facts)]
@@ -27,7 +33,7 @@ def examine(facts: Facts) -> list[Finding]:
 
 def _nodes(facts: Facts) -> Iterator[Finding]:
     """Of GPUs that a worker each would be on, where the machine has several nodes."""
-    gpus = facts.driver.gpus
+    gpus = facts.driver.used
     if not gpus or facts.setups is None or gpus != len(facts.setups):
         return
     given = share(facts.cores, facts.near, host.WORKER_CORES)

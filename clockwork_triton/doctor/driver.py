@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from clockwork_triton.doctor.facts import Facts
 from clockwork_triton.doctor.finding import Finding, Verdict
-from clockwork_triton.worker.cuda.version import NEEDED, Version
+from clockwork_triton.worker.cuda.version import NEEDED, text_of
 from clockwork_triton.worker.cuda.visible import NO_DEVICE, hides_all
+from clockwork_triton.worker.suitability import OLDEST
 
 SUBJECT = "GPUs"
 ON_CPU = "models are served on the CPU"
@@ -48,6 +49,14 @@ def driver(facts: Facts) -> Iterator[Finding]:
         )
     elif found.status == NO_DEVICE or not found.error:
         yield _no_device(facts)
+    elif found.cuda is not None and found.cuda < NEEDED:
+        yield Finding(
+            SUBJECT,
+            Verdict.BAD,
+            found.error,
+            "install it, or on a data centre's GPU the package cuda-compat",
+            WITHOUT,
+        )
     else:
         yield Finding(
             SUBJECT,
@@ -90,20 +99,26 @@ def _no_device(facts: Facts) -> Finding:
     )
 
 
+def old(facts: Facts) -> Iterator[Finding]:
+    """The GPUs that a server leaves out."""
+    oldest = text_of(OLDEST)
+    for number, capability in facts.driver.old.items():
+        yield Finding(
+            f"cuda:{number}",
+            Verdict.POOR,
+            f"not used: compute capability {text_of(capability)}, while models are compiled for {oldest} and "
+            "newer",
+            f"a GPU of compute capability {oldest} or newer in its place",
+            "models served on it",
+        )
+
+
 def version(facts: Facts) -> Finding:
-    """Whether it is new enough for the worker."""
+    """Which CUDA a driver has that gives GPUs."""
     found = facts.driver.cuda
     if found is None:
         return Finding("CUDA", Verdict.POOR, "the driver does not tell which it has")
-    if found >= NEEDED:
-        return Finding("CUDA", Verdict.GOOD, f"{_text(found)} is the driver's")
-    return Finding(
-        "CUDA",
-        Verdict.BAD,
-        f"{_text(found)} is the driver's, where {_text(NEEDED)} is needed",
-        "install a driver of 550 or later, or on a data centre's GPU the package cuda-compat",
-        "kernels that are on the GPU before they are first launched",
-    )
+    return Finding("CUDA", Verdict.GOOD, f"{text_of(found)} is the driver's")
 
 
 def compiler(facts: Facts) -> Finding:
@@ -118,13 +133,13 @@ def compiler(facts: Facts) -> Finding:
             "models can be converted here",
         )
     own, drivers = facts.compiler_cuda, facts.driver.cuda
-    found = facts.compiler if own is None else f"{facts.compiler}, of CUDA {_text(own)}"
+    found = facts.compiler if own is None else f"{facts.compiler}, of CUDA {text_of(own)}"
     if own is None or drivers is None or own[0] <= drivers[0]:
         return Finding("nvcc", Verdict.GOOD, found)
     return Finding(
         "nvcc",
         Verdict.BAD,
-        f"{found}, newer than the driver's {_text(drivers)}",
+        f"{found}, newer than the driver's {text_of(drivers)}",
         f"install a driver of CUDA {own[0]}, or have an nvcc of CUDA {drivers[0]} first on the PATH",
         "what is converted here loads here: within a major version it does, across two it may not",
     )
@@ -141,7 +156,3 @@ def management(facts: Facts) -> Finding:
         "pip install 'clockwork-triton[cuda]'",
         "metrics of GPUs, estimates that follow their clocks, and what this page says of each",
     )
-
-
-def _text(version: Version) -> str:
-    return ".".join(map(str, version))

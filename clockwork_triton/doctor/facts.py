@@ -6,8 +6,8 @@ import os
 import re
 import resource
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clockwork_triton.doctor.control_group import cpu_quota, memory_limit
@@ -16,10 +16,11 @@ from clockwork_triton.nvml import GpuSetup, Nvml
 from clockwork_triton.worker.cores import Cores, cores_near, read_cores
 from clockwork_triton.worker.cuda import libcuda
 from clockwork_triton.worker.cuda.driver import CudaError, NoDriverError
-from clockwork_triton.worker.cuda.symbols import LIBRARY
-from clockwork_triton.worker.cuda.version import Version, cuda_version
+from clockwork_triton.worker.cuda.symbols import LIBRARY, cuda_version
+from clockwork_triton.worker.cuda.version import Version
 from clockwork_triton.worker.cuda.visible import visible
 from clockwork_triton.worker.process import WAKE_LATENCY
+from clockwork_triton.worker.suitability import OLDEST
 
 _CAP_SYS_NICE = 23
 _ALL_PROCESSES = "pid:[4026531836]"
@@ -30,7 +31,8 @@ _PATIENCE_S = 10.0
 @dataclass(frozen=True)
 class DriverFacts:
     """`gpus` as the driver counts them; where it does not work, `error` says what it says, with its `status`.
-    `cuda`: which it has. `visible`: the GPUs that the environment names, None: all."""
+    `cuda`: which it has. `visible`: the GPUs that the environment names, None: all. `old`: the compute
+    capabilities of those for which nothing can be compiled, by number."""
 
     gpus: int = 0
     missing: bool = False
@@ -39,6 +41,12 @@ class DriverFacts:
     cuda: Version | None = None
     version: str = ""
     visible: str | None = None
+    old: Mapping[int, Version] = field(default_factory=dict)
+
+    @property
+    def used(self) -> int:
+        """The GPUs that a server takes."""
+        return self.gpus - len(self.old)
 
 
 @dataclass(frozen=True)
@@ -101,14 +109,16 @@ def gather(
 
 
 def _driver(path: str, nvml: Nvml | None) -> DriverFacts:
-    gpus, missing, error, status = 0, False, "", 0
+    gpus, missing, error, status, old = 0, False, "", 0, {}
     try:
         gpus = libcuda.count(path)
+        capabilities = {gpu: libcuda.facts(gpu, path).capability for gpu in range(gpus)}
+        old = {gpu: capability for gpu, capability in capabilities.items() if capability < OLDEST}
     except CudaError as failure:
         missing = isinstance(failure, NoDriverError)
         error, status = str(failure), failure.status
     version = nvml.driver_version if nvml is not None else ""
-    return DriverFacts(gpus, missing, error, status, cuda_version(path), version, visible())
+    return DriverFacts(gpus, missing, error, status, cuda_version(path), version, visible(), old)
 
 
 def _governors(root: Path) -> frozenset[str]:

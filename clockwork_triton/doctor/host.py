@@ -14,7 +14,7 @@ OPEN_FILES = 1 << 16
 
 def cores(facts: Facts) -> Finding:
     """Whether there are enough."""
-    wanted = FRONT_END_CORES + (WORKER_CORES * facts.driver.gpus or 1)
+    wanted = FRONT_END_CORES + (WORKER_CORES * facts.driver.used or 1)
     count = len(facts.cores.allowed)
     found = f"{count} for this process"
     if count >= wanted:

@@ -12,6 +12,9 @@ from clockwork_triton.datatypes import itemsize
 from clockwork_triton.worker.cuda.driver import GpuFacts
 from clockwork_triton.worker.device import UnsuitableModel
 
+OLDEST = (8, 0)
+"""The compute capability of the oldest GPUs that models can be compiled for."""
+
 TEGRAS = {(8, 7), (10, 1)}
 """Compute capabilities of Tegra parts that share their major number with others."""
 

@@ -67,19 +67,18 @@ def test_why_there_is_no_gpu_is_told_apart(
     assert bool(finding.change) is (verdict is not Verdict.GOOD)
 
 
-@pytest.mark.parametrize(
-    ("driver", "nvcc", "subject", "text"),
-    [
-        ((12, 2), (12, 2), "CUDA", "12.2 is the driver's, where 12.4 is needed"),
-        ((12, 4), (13, 0), "nvcc", "of CUDA 13.0, newer than the driver's 12.4"),
-    ],
-)
-def test_versions_that_do_not_go_together(
-    driver: tuple[int, int], nvcc: tuple[int, int], subject: str, text: str
-) -> None:
-    (finding,) = wrong(replace(with_driver(gpus=1, cuda=driver), compiler_cuda=nvcc))
-    assert (finding.subject, finding.verdict) == (subject, Verdict.BAD)
-    assert text in finding.found
+def test_a_compiler_that_is_newer_than_the_driver() -> None:
+    (finding,) = wrong(replace(with_driver(gpus=1, cuda=(12, 4)), compiler_cuda=(13, 0)))
+    assert (finding.subject, finding.verdict) == ("nvcc", Verdict.BAD)
+    assert "of CUDA 13.0, newer than the driver's 12.4" in finding.found
+
+
+def test_a_driver_that_is_too_old() -> None:
+    error = "the driver has CUDA 12.2, and 12.4 is needed: a driver of 550 or later"
+    finding = _first(with_driver(error=error, cuda=(12, 2)))
+    assert (finding.verdict, finding.found) == (Verdict.BAD, error)
+    assert "cuda-compat" in finding.change
+    assert "on the CPU" in finding.gain
 
 
 @pytest.mark.parametrize(
@@ -89,6 +88,18 @@ def test_code_of_the_same_major_version_or_an_older_one_loads(
     driver: tuple[int, int], nvcc: tuple[int, int] | None
 ) -> None:
     assert wrong(replace(with_driver(gpus=1, cuda=driver), compiler_cuda=nvcc)) == []
+
+
+def test_a_gpu_that_nothing_can_be_compiled_for_is_named() -> None:
+    facts = replace(WELL, driver=replace(WELL.driver, gpus=2, old={1: (7, 5)}))
+    (finding,) = wrong(facts)
+    assert (finding.subject, finding.verdict) == ("cuda:1", Verdict.POOR)
+    assert "compute capability 7.5, while models are compiled for 8.0 and newer" in finding.found
+
+
+def test_a_machine_with_old_gpus_alone_is_asked_nothing_of_the_others() -> None:
+    facts = replace(WELL, driver=replace(WELL.driver, old={0: (7, 5)}), compiler=None, real_time=False)
+    assert [finding.subject for finding in wrong(facts)] == ["cuda:0"]
 
 
 def test_what_is_not_told_is_not_judged() -> None:

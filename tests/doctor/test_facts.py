@@ -81,6 +81,10 @@ def test_what_the_driver_says_is_kept(root: Path, monkeypatch: pytest.MonkeyPatc
     path = str(build(root))
     driver = gather(lambda: None, None, root, path).driver
     assert (driver.gpus, driver.cuda, driver.visible) == (2, (13, 1), "0")
+    assert (driver.old, driver.used) == ({}, 2)
+    monkeypatch.setenv("FAKE_CUDA_MAJORS", "97")
+    driver = gather(lambda: None, None, root, path).driver
+    assert (driver.gpus, driver.old, driver.used) == (2, {1: (7, 0)}, 1)
     ctypes.CDLL(path).fake_fail(b"cuDeviceGetCount", 999)
     driver = gather(lambda: None, None, root, path).driver
     assert (driver.gpus, driver.missing, driver.status) == (0, False, 999)

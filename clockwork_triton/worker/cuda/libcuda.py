@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, KernelCall
 from clockwork_triton.worker.cuda.symbols import LIBRARY, Library, Node, arguments_of, open_library
-from clockwork_triton.worker.cuda.version import version_of
 
 _SUCCESS = 0
 _NOT_READY = 600
@@ -52,8 +51,6 @@ def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
     cuda.cuDeviceGetPCIBusId(bus, 32, device)
     cuda.cuDeviceTotalMem_v2(byref(size), device)
     cuda.cuDeviceGetUuid_v2(byref(uuid), device)
-    version = c_int()
-    cuda.cuDriverGetVersion(byref(version))
     digits = bytes(uuid).hex()
     parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     return GpuFacts(
@@ -64,7 +61,7 @@ def facts(ordinal: int, path: str = LIBRARY) -> GpuFacts:
         bus.value.decode(),
         f"GPU-{'-'.join(parts)}",
         attribute(_BLOCK_SHARED_BYTES),
-        version_of(version.value),
+        cuda.version(),
     )
 
 

@@ -10,6 +10,7 @@ from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void
 from typing import Any
 
 from clockwork_triton.worker.cuda.driver import CudaError, KernelCall, NoDriverError
+from clockwork_triton.worker.cuda.version import NEEDED, Version, text_of, version_of
 
 LIBRARY = "libcuda.so.1"
 
@@ -123,6 +124,12 @@ class Library:
         setattr(self, name, call)
         return call
 
+    def version(self) -> Version:
+        """The newest CUDA that the driver knows."""
+        number = c_int()
+        self.cuDriverGetVersion(byref(number))
+        return version_of(number.value)
+
     def fail(self, name: str, status: int) -> None:
         text = c_char_p()
         self._text(status, byref(text))
@@ -134,7 +141,8 @@ class Library:
 
 @functools.cache
 def open_library(path: str) -> Library:
-    """Loads and initialises it, once. CudaError if it does not work, NoDriverError if there is none.
+    """Loads and initialises it, once. CudaError if it does not work or is too old, NoDriverError if there is
+    none.
 
     GPUs have the numbers that nvidia-smi gives them, unless the environment says otherwise; CUDA's own order
     begins with the fastest.
@@ -142,7 +150,22 @@ def open_library(path: str) -> Library:
     library = Library(path)
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     library.cuInit(0)
+    found = library.version()
+    if found < NEEDED:
+        raise CudaError(
+            f"the driver has CUDA {text_of(found)}, and {text_of(NEEDED)} is needed: a driver of 550 or later"
+        )
+    for name in PROTOTYPES:
+        getattr(library, name)
     return library
+
+
+def cuda_version(path: str = LIBRARY) -> Version | None:
+    """That of a driver, told also by those that do not work; None where there is none or it does not tell."""
+    try:
+        return Library(path).version()
+    except CudaError:
+        return None
 
 
 def arguments_of(addresses: Sequence[int]) -> tuple[ctypes.Array[c_ulonglong], Any]:

@@ -3,6 +3,7 @@
 //
 // A kernel is the function `add` of this file; or, where FAKE_CUDA_KERNELS names a folder, a function of its
 // kernels.so, which emulates a GPU, with as many arguments as its counts.txt says: lines of a name and a number.
+// FAKE_CUDA_VERSION: what the driver says of itself; FAKE_CUDA_MAJORS: a digit of compute capability for each GPU.
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,7 +106,12 @@ static void run(const struct CUfunc_st* function, void** arguments, const unsign
 }
 
 CUresult CUDAAPI cuInit(unsigned flags) { ENTER; return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
-CUresult CUDAAPI cuDriverGetVersion(int* version) { ENTER; *version = 13010; return CUDA_SUCCESS; }
+CUresult CUDAAPI cuDriverGetVersion(int* version) {
+  ENTER;
+  const char* given = getenv("FAKE_CUDA_VERSION");
+  *version = given ? atoi(given) : 13010;
+  return CUDA_SUCCESS;
+}
 CUresult CUDAAPI cuGetErrorString(CUresult status, const char** text) {
   *text = status == CUDA_ERROR_OUT_OF_MEMORY ? "out of memory" : "some error";
   return CUDA_SUCCESS;
@@ -119,9 +125,11 @@ CUresult CUDAAPI cuDeviceGetName(char* name, int length, CUdevice device) {
 }
 CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
   ENTER;
+  const char* majors = getenv("FAKE_CUDA_MAJORS");
+  if (majors == NULL) majors = "99";
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 7; return CUDA_SUCCESS;
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = majors[device - 10] - '0'; return CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 0; return CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = 227 << 10; return CUDA_SUCCESS;
     default: return CUDA_ERROR_INVALID_VALUE;

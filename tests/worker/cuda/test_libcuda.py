@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clockwork_triton.worker.cuda import libcuda, symbols
+from clockwork_triton.worker.cuda import libcuda
 from clockwork_triton.worker.cuda.driver import CudaError, GpuFacts, KernelCall
 from clockwork_triton.worker.cuda.libcuda import LibCuda
 from tests.worker.cuda.fake_library import build, needs_fake_library
@@ -164,9 +164,3 @@ def test_a_failed_kernel_shows_when_its_event_is_asked_for(driver: LibCuda, libr
     with pytest.raises(CudaError, match="cuEventQuery") as caught:
         driver.happened(event)
     assert caught.value.lost
-
-
-def test_a_driver_without_a_call_is_too_old(driver: LibCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(symbols.PROTOTYPES, "cuFromTheFuture", ())
-    with pytest.raises(CudaError, match="too old: it has no cuFromTheFuture"):
-        driver._cuda.cuFromTheFuture()

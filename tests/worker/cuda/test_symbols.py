@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from clockwork_triton.worker.cuda import symbols
 from clockwork_triton.worker.cuda.driver import CudaError, NoDriverError
-from clockwork_triton.worker.cuda.symbols import Library, open_library
-from clockwork_triton.worker.cuda.version import cuda_version
+from clockwork_triton.worker.cuda.symbols import Library, cuda_version, open_library
 from tests.worker.cuda.fake_library import build, needs_fake_library
 
 NOWHERE = "libcuda-of-nowhere.so"
@@ -48,6 +48,27 @@ def test_what_the_driver_answers_is_kept(library: Any, status: int) -> None:
 @needs_fake_library
 def test_the_version_is_told(library: Any) -> None:
     assert cuda_version(library.path) == (13, 1)
+
+
+@needs_fake_library
+def test_a_driver_that_is_too_old_is_refused_when_it_is_opened(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CUDA_VERSION", "12020")
+    with pytest.raises(CudaError, match=r"the driver has CUDA 12\.2, and 12\.4 is needed: a driver of 550"):
+        open_library.__wrapped__(library.path)
+    assert cuda_version(library.path) == (12, 2)
+    monkeypatch.setenv("FAKE_CUDA_VERSION", "12040")
+    assert open_library.__wrapped__(library.path).version() == (12, 4)
+
+
+@needs_fake_library
+def test_a_function_that_is_not_there_is_missed_when_the_driver_is_opened(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(symbols.PROTOTYPES, "cuFromTheFuture", ())
+    with pytest.raises(CudaError, match="too old: it has no cuFromTheFuture"):
+        open_library.__wrapped__(library.path)
 
 
 @needs_fake_library
