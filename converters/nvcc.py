@@ -13,12 +13,19 @@ from pathlib import Path
 from converters.request import ConversionError
 
 FLAGS = ("-std=c++17", "-O3", "-w")
+# What nvcc says where it finds no compiler of the host, or gcc no part for C++.
+_NO_HOST_COMPILER = ("Failed to preprocess host compiler properties", "cc1plus")
 
 
 def find_compiler() -> str | None:
     """The path of nvcc, if there is one."""
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
     return shutil.which("nvcc") or shutil.which("nvcc", path=str(Path(home) / "bin"))
+
+
+def find_host_compiler() -> str | None:
+    """The path of the compiler that nvcc calls for what is not device code, if there is one."""
+    return os.environ.get("NVCC_CCBIN") or shutil.which("g++")
 
 
 def version() -> str:
@@ -38,15 +45,24 @@ def _version(compiler: str, changed_ns: int) -> str:
 
 
 def compile_source(text: str, arch: str) -> bytes:
-    """CUDA C to a cubin for one architecture. ConversionError with the compiler's first complaint."""
+    """CUDA C to a cubin for one architecture. ConversionError with what is missing, or with the
+    compiler's first complaint."""
     compiler = find_compiler()
     if compiler is None:
-        raise ConversionError("compiling for a GPU needs nvcc, of NVIDIA's CUDA toolkit, on the PATH")
+        raise ConversionError("compiling for a GPU needs nvcc, of NVIDIA's CUDA toolkit, and g++ on the PATH")
     with tempfile.TemporaryDirectory() as scratch:
         source, cubin = Path(scratch) / "kernels.cu", Path(scratch) / "kernels.cubin"
         source.write_text(text)
         command = [compiler, "-cubin", f"-arch={arch}", *FLAGS, "-o", str(cubin)]
         done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+        if done.returncode and any(sign in done.stderr for sign in _NO_HOST_COMPILER):
+            raise ConversionError(
+                f"compiling for a GPU needs g++ on the PATH beside nvcc: {_line(done.stderr)}"
+            )
         if done.returncode:
             raise ConversionError(f"nvcc cannot compile the model: {done.stderr.strip()[:1500]}")
         return cubin.read_bytes()
+
+
+def _line(text: str) -> str:
+    return text.strip().partition("\n")[0]

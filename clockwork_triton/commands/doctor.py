@@ -15,7 +15,7 @@ from clockwork_triton.doctor.checks import examine
 from clockwork_triton.doctor.facts import gather
 from clockwork_triton.doctor.finding import Finding, Verdict
 from clockwork_triton.nvml import Nvml
-from converters.nvcc import find_compiler
+from converters.nvcc import find_compiler, find_host_compiler
 
 COLOURS = {Verdict.GOOD: "green", Verdict.POOR: "yellow", Verdict.BAD: "red"}
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="clockwork-triton doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     args = parser.parse_args(argv)
-    findings = examine(gather(find_compiler, Nvml.open()))
+    findings = examine(gather((find_compiler(), find_host_compiler()), Nvml.open()))
     if args.json:
         print(json.dumps([{**asdict(found), "verdict": found.verdict.value} for found in findings], indent=2))
     else:

@@ -128,8 +128,16 @@ def compiler(facts: Facts) -> Finding:
             "nvcc",
             Verdict.BAD,
             "not found",
-            "install the CUDA toolkit's compiler, or convert elsewhere: clockwork-triton convert --target "
-            "cuda",
+            "install the CUDA toolkit's compiler and g++, or convert elsewhere: clockwork-triton convert "
+            "--target cuda",
+            "models can be converted here",
+        )
+    if facts.host_compiler is None:
+        return Finding(
+            "nvcc",
+            Verdict.BAD,
+            f"{facts.compiler}, but no g++, which it calls",
+            "install g++, or name another compiler in NVCC_CCBIN",
             "models can be converted here",
         )
     own, drivers = facts.compiler_cuda, facts.driver.cuda

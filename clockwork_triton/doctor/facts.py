@@ -6,7 +6,7 @@ import os
 import re
 import resource
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Facts:
     control group may use, None: all. `real_time_pause_us`: in which real-time threads are stopped each
     second. `wake_us`: how long a core that sleeps takes to come back, None where the system does not tell;
     `may_keep_awake`: whether a worker can have none sleep. Limits in bytes or counts, None: unlimited.
-    `compiler`: the path of nvcc."""
+    `compiler`: the path of nvcc, `host_compiler`: of the one that it calls."""
 
     cores: Cores
     load: float
@@ -76,15 +76,20 @@ class Facts:
     near: tuple[frozenset[int], ...]
     sees_processes: bool
     compiler: str | None
+    host_compiler: str | None
     compiler_cuda: Version | None
 
 
 def gather(
-    compiler: Callable[[], str | None], nvml: Nvml | None, root: Path = Path("/"), path: str = LIBRARY
+    compilers: tuple[str | None, str | None],
+    nvml: Nvml | None,
+    root: Path = Path("/"),
+    path: str = LIBRARY,
 ) -> Facts:
-    """Reads /proc and /sys below `root`; `path` is the driver library."""
+    """Reads /proc and /sys below `root`; `path` is the driver library, `compilers` are those of nvcc and of
+    what it calls for the host."""
     setups = tuple(nvml.setups()) if nvml is not None else None
-    nvcc = compiler()
+    nvcc, host_compiler = compilers
     return Facts(
         cores=read_cores(root),
         load=float((read(root / "proc/loadavg") or "0").split()[0]),
@@ -104,6 +109,7 @@ def gather(
         near=tuple(cores_near(setup.pci_bus_id, root) for setup in setups or ()),
         sees_processes=_sees_processes(root / "proc/self/ns/pid"),
         compiler=nvcc,
+        host_compiler=host_compiler,
         compiler_cuda=_compiler_cuda(nvcc) if nvcc is not None else None,
     )
 

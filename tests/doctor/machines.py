@@ -47,6 +47,7 @@ WELL = Facts(
     near=(frozenset({1, 2, 3}),),
     sees_processes=True,
     compiler="/usr/local/cuda/bin/nvcc",
+    host_compiler="/usr/bin/g++",
     compiler_cuda=(12, 9),
 )
 

@@ -107,6 +107,8 @@ def test_what_is_not_told_is_not_judged() -> None:
     assert (finding.subject, finding.verdict) == ("CUDA", Verdict.POOR)
 
 
-def test_no_compiler() -> None:
-    (finding,) = wrong(replace(WELL, compiler=None, compiler_cuda=None))
+@pytest.mark.parametrize("missing", [{"compiler": None, "compiler_cuda": None}, {"host_compiler": None}])
+def test_no_compiler(missing: dict[str, Any]) -> None:
+    (finding,) = wrong(replace(WELL, **missing))
     assert (finding.subject, finding.verdict) == ("nvcc", Verdict.BAD)
+    assert "g++" in finding.change
