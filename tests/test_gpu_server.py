@@ -109,6 +109,21 @@ def test_a_gpu_that_is_asked_for_and_cannot_be_used_is_refused_at_start(
 
 
 @needs_fake_library
+def test_a_gpu_that_does_not_open_ends_the_server_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that no process may use, which tells what it is nevertheless. The other workers end too."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(build(tmp_path).parent))
+    monkeypatch.setenv("FAKE_CUDA_FAILS", "cuDevicePrimaryCtxRetain")
+    server = ServerProcess(f"--model-repository={tmp_path}", "--device=cpu:0,cuda:1,cpu:1")
+    server.read_until("cannot open cuda:1: cuDevicePrimaryCtxRetain")
+    server.read_until("cannot start: worker 1 ended at its start")
+    assert server.end() == 1
+    for trouble in ("Traceback", "never awaited", "roken pipe"):
+        assert trouble not in "".join(server.lines)
+
+
+@needs_fake_library
 @pytest.mark.parametrize(
     ("setting", "notice", "devices"),
     [

@@ -3,7 +3,8 @@
 //
 // A kernel is the function `add` of this file; or, where FAKE_CUDA_KERNELS names a folder, a function of its
 // kernels.so, which emulates a GPU, with as many arguments as its counts.txt says: lines of a name and a number.
-// FAKE_CUDA_VERSION: what the driver says of itself; FAKE_CUDA_MAJORS: a digit of compute capability for each GPU.
+// FAKE_CUDA_FAILS: the function that always does; FAKE_CUDA_VERSION: what the driver says of itself;
+// FAKE_CUDA_MAJORS: a digit of compute capability for each GPU.
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,8 @@ int fake_live(int which) {
 size_t fake_shared_limit(void) { return shared_limit; }
 
 static CUresult enter(const char* name) {
+  const char* always = getenv("FAKE_CUDA_FAILS");
+  if (always != NULL && strcmp(always, name) == 0) return CUDA_ERROR_DEVICE_UNAVAILABLE;
   if (trouble == NULL || strcmp(trouble, name) != 0) return CUDA_SUCCESS;
   trouble = NULL;
   return error;
