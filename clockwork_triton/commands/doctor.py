@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="clockwork-triton doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     args = parser.parse_args(argv)
-    findings = examine(gather((find_compiler(), find_host_compiler()), Nvml.open()))
+    findings = examine(gather(find_compiler, Nvml.open(), host_compiler=find_host_compiler))
     if args.json:
         print(json.dumps([{**asdict(found), "verdict": found.verdict.value} for found in findings], indent=2))
     else:

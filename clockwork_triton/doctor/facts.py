@@ -6,7 +6,7 @@ import os
 import re
 import resource
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,15 +81,17 @@ class Facts:
 
 
 def gather(
-    compilers: tuple[str | None, str | None],
+    compiler: Callable[[], str | None],
     nvml: Nvml | None,
     root: Path = Path("/"),
     path: str = LIBRARY,
+    *,
+    host_compiler: Callable[[], str | None] = lambda: None,
 ) -> Facts:
-    """Reads /proc and /sys below `root`; `path` is the driver library, `compilers` are those of nvcc and of
-    what it calls for the host."""
+    """Reads /proc and /sys below `root`; `path` is the driver library, `compiler` finds nvcc, `host_compiler`
+    what it calls."""
     setups = tuple(nvml.setups()) if nvml is not None else None
-    nvcc, host_compiler = compilers
+    nvcc = compiler()
     return Facts(
         cores=read_cores(root),
         load=float((read(root / "proc/loadavg") or "0").split()[0]),
@@ -109,7 +111,7 @@ def gather(
         near=tuple(cores_near(setup.pci_bus_id, root) for setup in setups or ()),
         sees_processes=_sees_processes(root / "proc/self/ns/pid"),
         compiler=nvcc,
-        host_compiler=host_compiler,
+        host_compiler=host_compiler(),
         compiler_cuda=_compiler_cuda(nvcc) if nvcc is not None else None,
     )
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clockwork_triton.commands import doctor
+from clockwork_triton.doctor.facts import Facts
 from clockwork_triton.doctor.finding import Finding, Verdict
 
 
@@ -26,3 +27,12 @@ def test_findings_are_printed_and_what_does_not_work_fails(
     assert json.loads(capsys.readouterr().out) == [
         {"subject": "cores", "verdict": "good", "found": "8", "change": "", "gain": ""}
     ]
+
+
+def test_both_compilers_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "find_compiler", lambda: "/bin/nvcc")
+    monkeypatch.setattr(doctor, "find_host_compiler", lambda: "/bin/g++")
+    found: list[Facts] = []
+    monkeypatch.setattr(doctor, "examine", lambda facts: found.append(facts) or [])
+    assert doctor.main(["--json"]) == 0
+    assert [(facts.compiler, facts.host_compiler) for facts in found] == [("/bin/nvcc", "/bin/g++")]

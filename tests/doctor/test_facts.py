@@ -44,7 +44,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_facts_are_read_from_the_system(root: Path) -> None:
-    facts = gather(("/bin/nvcc", "/bin/g++"), Nvml(library()), root, NOWHERE)
+    facts = gather(lambda: "/bin/nvcc", Nvml(library()), root, NOWHERE, host_compiler=lambda: "/bin/g++")
     assert (facts.load, facts.cpu_quota, facts.memory_available_bytes) == (1.5, 1.5, 4096)
     assert facts.governors == {"performance", "powersave"}
     assert (facts.huge_pages, facts.real_time) == ("madvise", True)
@@ -73,21 +73,21 @@ def test_the_compiler_says_its_version(
     compiler = tmp_path / "nvcc"
     compiler.write_text(f"#!/bin/sh\n{script}\n")
     compiler.chmod(0o755)
-    assert gather((str(compiler), None), None, root, NOWHERE).compiler_cuda == version
+    assert gather(lambda: str(compiler), None, root, NOWHERE).compiler_cuda == version
 
 
 @needs_fake_library
 def test_what_the_driver_says_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     path = str(build(root))
-    driver = gather((None, None), None, root, path).driver
+    driver = gather(lambda: None, None, root, path).driver
     assert (driver.gpus, driver.cuda, driver.visible) == (2, (13, 1), "0")
     assert (driver.old, driver.used) == ({}, 2)
     monkeypatch.setenv("FAKE_CUDA_MAJORS", "97")
-    driver = gather((None, None), None, root, path).driver
+    driver = gather(lambda: None, None, root, path).driver
     assert (driver.gpus, driver.old, driver.used) == (2, {1: (7, 0)}, 1)
     ctypes.CDLL(path).fake_fail(b"cuDeviceGetCount", 999)
-    driver = gather((None, None), None, root, path).driver
+    driver = gather(lambda: None, None, root, path).driver
     assert (driver.gpus, driver.missing, driver.status) == (0, False, 999)
 
 
@@ -95,7 +95,7 @@ def test_what_the_system_does_not_tell_is_taken_for_unlimited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (0, resource.RLIM_INFINITY))
-    facts = gather((None, None), None, tmp_path, NOWHERE)
+    facts = gather(lambda: None, None, tmp_path, NOWHERE)
     assert (facts.cpu_quota, facts.locked_memory, facts.open_files) == (None, None, None)
     assert (facts.memory_limit, facts.real_time_pause_us, facts.sees_processes) == (None, 0, False)
     assert (facts.governors, facts.huge_pages, facts.setups) == (frozenset(), "", None)
@@ -108,4 +108,4 @@ def test_a_process_without_the_right_may_not_be_real_time(
 ) -> None:
     (root / "proc/self/status").write_text("CapEff:\t0000000000000000\n")
     monkeypatch.setattr(resource, "getrlimit", lambda which: (0, 0))
-    assert not gather((None, None), None, root, NOWHERE).real_time
+    assert not gather(lambda: None, None, root, NOWHERE).real_time
