@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import check, kit
-from benchmarks.gpu.results import Failure, Machine, Record, to_line
+from benchmarks.gpu.results import KINDS, Failure, Machine, Record, to_line
 from benchmarks.gpu.tasks import Plan, Task, share
 from tests.benchmarks.gpu.prepared import prepared
 from tests.cuda.emulator import needs_emulation
@@ -83,7 +83,7 @@ def test_a_check_from_the_kit_to_the_report(tmp_path: Path, monkeypatch: pytest.
     assert found[f"{KEY}: serving overhead at most 1 ms at the median"][0] in ("met", "missed")
     assert found["the tests that need a GPU pass"][0] == "met"
     kinds = {record["record"] for record in report["records"]}
-    assert kinds == {"Machine", "Findings", "Infer", "Load", "Served", "Suite", "Busy", "Plain", "Failure"}
+    assert kinds == set(KINDS) - {"Torch"}
     failures = {record["what"] for record in report["records"] if record["record"] == "Failure"}
     assert failures == {"PyTorch"}
     assert list(report["seconds"]) == [
