@@ -24,7 +24,8 @@ class Registrar:
     """Registers and unregisters models one after the other on a thread of its own.
 
     `wait_quiet(timeout_s)` waits for a moment without actions; `registered(model_id, error)` is told of each
-    registration, with an empty error where it succeeded, and may raise OSError where nobody listens.
+    registration, with an empty error where it succeeded, and may raise OSError where nobody listens;
+    `done()` is called after each task.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Registrar:
         performer: Performer,
         wait_quiet: Callable[[float], bool],
         registered: Callable[[int, str], None],
+        done: Callable[[], None] = lambda: None,
     ) -> None:
         self._device = device
         self._performer = performer
         self._wait_quiet = wait_quiet
         self._registered = registered
+        self._done = done
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="registrar", daemon=True)
 
@@ -67,6 +70,7 @@ class Registrar:
             self._wait_quiet(PATIENCE_S)
             try:
                 task()
+                self._done()
             except OSError:
                 return
 

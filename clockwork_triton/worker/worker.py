@@ -56,7 +56,7 @@ class Worker:
         if device.overlaps:
             self._load = Executor("load", performer.perform, self._report, spin_ns=spin_ns)
             self._to_infer, self._to_load = self._infer.submit, self._load.submit
-        self._registrar = Registrar(device, performer, self._wait_quiet, self._registered)
+        self._registrar = Registrar(device, performer, self._wait_quiet, self._registered, self._end_if_lost)
 
     def serve(self) -> None:
         """Until the peer says Shutdown or closes the channel. ChannelError if it does not talk sense."""
@@ -148,12 +148,16 @@ class Worker:
                 self._device.clock_mhz,
             )
         )
-        if outcome.status is Status.DEVICE_ERROR and self._device.lost:
-            # Only another process can open it anew; the server starts one when this one has ended.
-            self._channel.end()
+        if outcome.status is Status.DEVICE_ERROR:
+            self._end_if_lost()
 
     def _registered(self, model_id: int, error: str) -> None:
         self._channel.send(Envelope(model_registered=ModelRegistered(model_id=model_id, error=error)))
+
+    def _end_if_lost(self) -> None:
+        if self._device.lost:
+            # Only another process can open it anew; the server starts one when this one has ended.
+            self._channel.end()
 
     def _wait_quiet(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,11 @@ import pytest
 
 from benchmarks.architectures import NAMES, build
 from clockwork_triton.artifact.difference import difference
+from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.artifact.manifest import Manifest
 from clockwork_triton.artifact.pages import PAGE_BYTES
+from clockwork_triton.datatypes import numpy_dtype
+from clockwork_triton.verification import verify
 from converters.convert import convert
 from converters.nvcc import compile_source
 from converters.request import ConversionError, ConversionRequest
@@ -76,6 +81,32 @@ def test_an_architecture_compiles_and_computes_what_it_should(tmp_path: Path, na
     templates = set(re.findall(r"^KERNEL\(.*?\) (\w+)\(", source, re.MULTILINE))
     assert len(launched - templates) <= OTHERS.get(name, 0), launched - templates
     assert _error(tmp_path / "model.onnx", tmp_path / "artifact", 1) < LIMITS["fp32"]
+
+
+@needs_nvcc
+@needs_emulation
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["resnet50", "bert"])
+@pytest.mark.parametrize("precision", ["tf32", "fp16"])
+def test_an_architecture_in_less_precision_passes_its_own_check(
+    tmp_path: Path, name: str, precision: str
+) -> None:
+    """Rounding as the GPU does, at sizes whose kernels have other tiles and splits."""
+    onnx.save(build(name), tmp_path / "model.onnx")
+    _convert(tmp_path / "model.onnx", tmp_path / "artifact", "sm_90", (1, 3), precision)
+    artifact = EmulatedArtifact(tmp_path / "artifact")
+    expectation = Expectation.read(tmp_path / "artifact", artifact.manifest)
+    assert expectation is not None
+
+    async def ask(size: int, inputs: Sequence[bytes]) -> list[bytes]:
+        arrays = [
+            np.frombuffer(content, numpy_dtype(tensor.dtype)).reshape(size, *tensor.shape)
+            for content, tensor in zip(inputs, artifact.manifest.inputs, strict=True)
+        ]
+        return [array.tobytes() for array in artifact.run(size, arrays)]
+
+    error = asyncio.run(verify(ask, artifact.manifest, expectation, "an emulated GPU"))
+    assert error > 1e-6, "it does round"
 
 
 @needs_nvcc

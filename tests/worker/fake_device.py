@@ -47,6 +47,9 @@ class FakeDevice:
         yield
         if artifact == Path("unsuitable"):
             raise UnsuitableModel("it is too large")
+        self.lost = self.dies
+        if self.dies:
+            raise RuntimeError("an illegal address")
         self._models[model_id] = Registered((1, 2), frozenset({1, 2}), MANIFEST)
 
     def registered(self, model_id: int) -> Registered | None:

@@ -12,7 +12,7 @@ import pytest
 from clockwork_triton.controller.actions import Action, ActionKind, Status
 from clockwork_triton.transport import messages
 from clockwork_triton.transport.blocking import BlockingChannel
-from clockwork_triton.transport.clockwork_pb2 import Envelope, Result
+from clockwork_triton.transport.clockwork_pb2 import Envelope, ModelRegistered, RegisterModel, Result
 from clockwork_triton.worker.device import DeviceOptions
 from clockwork_triton.worker.worker import Worker
 from tests.worker.fake_device import FakeDevice
@@ -34,12 +34,12 @@ class Peer:
         self.thread = threading.Thread(target=self.worker.serve)
         self.thread.start()
         assert self.receive().WhichOneof("body") == "hello"
-        envelope = Envelope()
-        envelope.register_model.model_id = 1
-        envelope.register_model.artifact = "artifact"
-        self.channel.send(envelope)
-        assert self.receive().model_registered.error == ""
+        assert self.register(1).error == ""
         assert self.do(Action(1, ActionKind.LOAD, 0, 1, 0, 1 << 62, 0, pages=(0, 4))).status == Status.OK
+
+    def register(self, model_id: int) -> ModelRegistered:
+        self.channel.send(Envelope(register_model=RegisterModel(model_id=model_id, artifact="artifact")))
+        return self.receive().model_registered
 
     def receive(self) -> Envelope:
         arrival = self.channel.receive()
@@ -82,6 +82,15 @@ def test_a_worker_whose_device_is_lost_says_what_failed_and_ends(peer: Peer) -> 
     peer.device.dies = True
     result = peer.do(_infer(2))
     assert (result.status, result.message) == (Status.DEVICE_ERROR, "RuntimeError: an illegal address")
+    assert peer.channel.receive() is None
+    peer.thread.join(JOIN_S)
+    assert not peer.thread.is_alive()
+
+
+def test_a_worker_whose_device_is_lost_with_a_registration_says_so_and_ends(peer: Peer) -> None:
+    peer.device.dies = True
+    answer = peer.register(2)
+    assert (answer.model_id, answer.error) == (2, "an illegal address")
     assert peer.channel.receive() is None
     peer.thread.join(JOIN_S)
     assert not peer.thread.is_alive()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from clockwork_triton.worker.cuda.driver import CudaError, Driver
 from clockwork_triton.worker.cuda.kind import gpu_kind
 from clockwork_triton.worker.cuda.memory import shared_bytes
 from clockwork_triton.worker.cuda.model import GpuModel
-from clockwork_triton.worker.cuda.program import DeviceProgram
+from clockwork_triton.worker.cuda.program import IN_FLIGHT, DeviceProgram
 from clockwork_triton.worker.cuda.streams import Span, Streams, Waiter
 from clockwork_triton.worker.device import DeviceOptions, Outputs, Registered
 from clockwork_triton.worker.suitability import check_fit, check_gpu
@@ -68,7 +68,6 @@ class CudaDevice:
         self.page_bytes = options.page_bytes
         self.pages = pages_of(options, driver.available())
         self.workspace_bytes = options.workspace_bytes
-        self.lost = False
         self._executing = False
         self._executed_ns = -RECENT_NS
         self._driver = driver
@@ -90,10 +89,15 @@ class CudaDevice:
         ]
         self._loading = Span.of(driver)
         self._copied = [driver.event() for _ in range(COPIES_IN_FLIGHT)]
+        self._window = [driver.event() for _ in range(IN_FLIGHT)]
         self._models: dict[int, GpuModel] = {}
         # The thread that receives and the one that executes both begin copies of inputs.
         self._inputs = threading.Lock()
         self._gpu_clock.start(self.working)
+
+    @property
+    def lost(self) -> bool:
+        return self._driver.lost
 
     @property
     def clock_mhz(self) -> int:
@@ -116,8 +120,7 @@ class CudaDevice:
             "workspace": [self._workspace],
             "io": [self._device_io],
         }
-        with self._watched():
-            yield from model.prepare(places, self._streams.weights, graphs=self._graphs)
+        yield from model.prepare(places, self._window, self._streams.weights, graphs=self._graphs)
         self._models[model_id] = model
 
     def registered(self, model_id: int) -> Registered | None:
@@ -131,22 +134,21 @@ class CudaDevice:
 
     def load(self, model_id: int, first_pages: Sequence[int]) -> Stages:
         """The programs learn of the new places while copies are under way."""
-        with self._watched():
-            model = self._models[model_id]
-            driver, stream = self._driver, self._streams.weights
-            segments = [self._arena + first * self.page_bytes for first in first_pages]
-            moving = model.moving(segments, stream)
-            driver.record(self._loading.begin, stream)
-            for number, (device, host, size) in enumerate(model.copies(segments)):
-                event = self._copied[number % COPIES_IN_FLIGHT]
-                if number >= COPIES_IN_FLIGHT:
-                    self._waiter.wait(event, meanwhile=moving)
-                driver.copy_in(device, host, size, stream)
-                driver.record(event, stream)
-            for _ in moving:
-                pass
-            driver.record(self._loading.end, stream)
-            return Stages(*self._waiter.span(self._loading))
+        model = self._models[model_id]
+        driver, stream = self._driver, self._streams.weights
+        segments = [self._arena + first * self.page_bytes for first in first_pages]
+        moving = model.moving(segments, stream)
+        driver.record(self._loading.begin, stream)
+        for number, (device, host, size) in enumerate(model.copies(segments)):
+            event = self._copied[number % COPIES_IN_FLIGHT]
+            if number >= COPIES_IN_FLIGHT:
+                self._waiter.wait(event, meanwhile=moving)
+            driver.copy_in(device, host, size, stream)
+            driver.record(event, stream)
+        for _ in moving:
+            pass
+        driver.record(self._loading.end, stream)
+        return Stages(*self._waiter.span(self._loading))
 
     def expect(self, model_id: int, batch_size: int, slot: int) -> None:
         """Begins copying the inputs. What is wrong with it will be said by `infer`."""
@@ -169,21 +171,20 @@ class CudaDevice:
 
     def infer(self, model_id: int, batch_size: int, slot: int) -> Outputs:
         """Returns when the kernels have run."""
-        with self._watched():
-            model, stages = self._models[model_id], self._slots[slot]
-            driver = self._driver
-            with self._inputs:
-                if stages.arriving != (model_id, batch_size):
-                    self._copy_inputs(model.manifest, model_id, batch_size, slot)
-                stages.arriving = None
-            program = model.use_slot(batch_size, self._device_io + slot * self._slot_bytes)
-            begin_ns, end_ns = self._execute(program, stages, model.manifest, batch_size, slot)
-            program.expected_ns = end_ns - begin_ns
-            # The inputs came before, however long before; the GPU's clock says when and how long they took.
-            input_end_ns = begin_ns - driver.elapsed_ns(stages.input.end, stages.execution.begin)
-            input_ns = driver.elapsed_ns(stages.input.begin, stages.input.end)
-            measured = Stages(begin_ns, end_ns, input_end_ns - input_ns, input_end_ns)
-            return _Leaving(self, stages.output, measured)
+        model, stages = self._models[model_id], self._slots[slot]
+        driver = self._driver
+        with self._inputs:
+            if stages.arriving != (model_id, batch_size):
+                self._copy_inputs(model.manifest, model_id, batch_size, slot)
+            stages.arriving = None
+        program = model.use_slot(batch_size, self._device_io + slot * self._slot_bytes)
+        begin_ns, end_ns = self._execute(program, stages, model.manifest, batch_size, slot)
+        program.took(end_ns - begin_ns)
+        # The inputs came before, however long before; the GPU's clock says when and how long they took.
+        input_end_ns = begin_ns - driver.elapsed_ns(stages.input.end, stages.execution.begin)
+        input_ns = driver.elapsed_ns(stages.input.begin, stages.input.end)
+        measured = Stages(begin_ns, end_ns, input_end_ns - input_ns, input_end_ns)
+        return _Leaving(self, stages.output, measured)
 
     def _execute(
         self, program: DeviceProgram, stages: _SlotStages, manifest: Manifest, batch_size: int, slot: int
@@ -217,9 +218,8 @@ class CudaDevice:
 
     def finish(self, output: Span, measured: Stages) -> Stages:
         """Waits until the outputs of an INFER are in the slot."""
-        with self._watched():
-            begin_ns, end_ns = self._waiter.span(output)
-            return measured._replace(output_begin_ns=begin_ns, output_end_ns=end_ns)
+        begin_ns, end_ns = self._waiter.span(output)
+        return measured._replace(output_begin_ns=begin_ns, output_end_ns=end_ns)
 
     def close(self) -> None:
         self._gpu_clock.stop()
@@ -234,15 +234,6 @@ class CudaDevice:
                 self._driver.free(address)
         with suppress(CudaError):
             self._driver.close()
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Notes when the device is lost."""
-        try:
-            yield
-        except CudaError as error:
-            self.lost |= error.lost
-            raise
 
 
 @dataclass(frozen=True)

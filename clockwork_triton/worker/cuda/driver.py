@@ -61,6 +61,11 @@ class Driver(Protocol):
 
     facts: GpuFacts
 
+    @property
+    def lost(self) -> bool:
+        """Whether a call has failed in a way after which the device is of no more use to this process."""
+        ...
+
     def available(self) -> int:
         """Bytes of device memory that nobody has."""
         ...

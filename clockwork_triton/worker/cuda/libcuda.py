@@ -96,6 +96,10 @@ class LibCuda:
         self._enter()
         self._graphs: dict[int, _Graph] = {}
 
+    @property
+    def lost(self) -> bool:
+        return self._cuda.lost
+
     def _enter(self) -> None:
         """A context is current in one thread at a time; setting it again costs a tenth of a microsecond."""
         self._cuda.cuCtxSetCurrent(self._context)

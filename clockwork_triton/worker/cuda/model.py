@@ -30,9 +30,9 @@ class GpuModel:
         segments = tuple(segment.pages for segment in self.manifest.segments)
         return Registered(segments, frozenset(self.programs), self.manifest)
 
-    def prepare(self, places: Places, stream: int, *, graphs: bool) -> Iterator[None]:
-        """Everything that serving needs, in pieces; `stream` brings graphs onto the GPU. Where it fails,
-        nothing stays."""
+    def prepare(self, places: Places, window: Sequence[int], stream: int, *, graphs: bool) -> Iterator[None]:
+        """Everything that serving needs, in pieces; `stream` brings graphs onto the GPU, and the events of
+        `window` bound what is queued without them. Where it fails, nothing stays."""
         try:
             yield from self._weights.read()
             self._module = self._driver.load_module(
@@ -54,6 +54,7 @@ class GpuModel:
                     self.manifest.launches,
                     functions,
                     places,
+                    window,
                     graph_stream=stream if graphs else None,
                 )
                 yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ FEWEST = 3
 # queued on the GPU stays bounded.
 WINDOW = 16
 IN_FLIGHT = 2
+# It is expected to take as long as the shortest of so many runs before: one may have been held up.
+REMEMBERED = 8
 
 
 # By space of the device's memory, where its parts begin: "weight", those of a model's segments; "workspace";
@@ -44,10 +47,12 @@ class DeviceProgram:
         launches: Mapping[str, tuple[Launch, ...]],
         functions: Mapping[str, int],
         places: Places,
+        window: Sequence[int],
         *,
         graph_stream: int | None,
     ) -> None:
-        """`graph_stream`: brings the graph onto the GPU; None: the kernels are launched one by one."""
+        """`graph_stream`: brings the graph onto the GPU; None: the kernels are launched one by one, and the
+        events of `window` bound how many are queued."""
         self._driver = driver
         tensors = [_argument(tensor, slot) for tensor in variant.tensors]
         self._addresses: list[list[int]] = []
@@ -73,9 +78,16 @@ class DeviceProgram:
         if graph_stream is not None and len(self._calls) >= FEWEST:
             self._graph = driver.graph(self._calls)
             driver.upload(self._graph, graph_stream)
-        self._events = [] if self._graph is not None else [driver.event() for _ in range(IN_FLIGHT)]
-        self.expected_ns = 0
-        """How long it took last."""
+        self._window = window
+        self._times_ns: deque[int] = deque(maxlen=REMEMBERED)
+
+    @property
+    def expected_ns(self) -> int:
+        """How long a run takes if nothing holds it up; 0 before the first."""
+        return min(self._times_ns, default=0)
+
+    def took(self, duration_ns: int) -> None:
+        self._times_ns.append(duration_ns)
 
     def placing(self, space: str, begins: Sequence[int], stream: int | None = None) -> Iterator[None]:
         """Once this has ended, the parts of `space` ("weight" or "io") are where `begins` says. After each
@@ -107,11 +119,11 @@ class DeviceProgram:
         for number, call in enumerate(self._calls):
             turn, place = divmod(number, WINDOW)
             if place == 0 and turn >= IN_FLIGHT:
-                while not self._driver.happened(self._events[turn % IN_FLIGHT]):
+                while not self._driver.happened(self._window[turn % IN_FLIGHT]):
                     pass
             self._driver.launch(call, stream)
             if place == WINDOW - 1:
-                self._driver.record(self._events[turn % IN_FLIGHT], stream)
+                self._driver.record(self._window[turn % IN_FLIGHT], stream)
 
     def close(self) -> None:
         if self._graph is not None:

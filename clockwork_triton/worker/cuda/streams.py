@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from clockwork_triton.worker.cuda.driver import Driver
 
-# The copies of inputs and outputs are small and awaited; those of weights and the kernels give way to them.
+# CUDA heeds priorities among kernels, not among copies between host and device: that inputs wait for little
+# behind weights comes of the small pieces of a LOAD, few of which are under way.
 EXECUTION_PRIORITY = 0
 WEIGHTS_PRIORITY = 0
 INPUT_PRIORITY = 1
@@ -18,6 +19,8 @@ OUTPUT_PRIORITY = 1
 # A wait sleeps until so long before it is expected to end, then looks again and again: the system wakes a
 # sleeper some tens of microseconds late.
 SPIN_NS = 150_000
+# Nor does it sleep longer without a look: what took long last may not take long again.
+SLEEP_NS = 1_000_000
 # Where it takes so many times as long as expected, it naps between looks, and leaves the core to others.
 PATIENCE = 2
 NAP_S = 20e-6
@@ -70,13 +73,14 @@ class Waiter:
     def wait(self, event: int, expected_ns: int = 0, meanwhile: Iterator[None] | None = None) -> int:
         """Until the event has happened, which is expected to take so long (0: nobody knows); when that was
         seen. `meanwhile`: something to do piece by piece until then. CudaError."""
-        patience_ns = self._clock() + PATIENCE * expected_ns
-        if expected_ns > SPIN_NS:
-            self._sleep((expected_ns - SPIN_NS) / 1e9)
+        begin_ns = self._clock()
         while not self._driver.happened(event):
             if meanwhile is not None and next(meanwhile, _DONE) is not _DONE:
                 continue
-            if self._clock() < patience_ns:
+            waited_ns = self._clock() - begin_ns
+            if waited_ns < expected_ns - SPIN_NS:
+                self._sleep(min(expected_ns - SPIN_NS - waited_ns, SLEEP_NS) / 1e9)
+            elif waited_ns < PATIENCE * expected_ns:
                 # Not a sleep of no time: from Python 3.11 on that takes the system tens of microseconds.
                 os.sched_yield()
             else:

@@ -14,7 +14,7 @@ from clockwork_triton.worker.cuda.driver import CudaError, KernelCall, NoDriverE
 LIBRARY = "libcuda.so.1"
 
 # Errors after which every further call in the process fails too: faults of kernels and of the hardware.
-_LOST = frozenset({214, 220, 226, 700, 702, 709, 710, *range(714, 720), 721, 999})
+_LOST = frozenset({214, 220, 226, 700, 702, 709, 710, *range(714, 720), 721, 911, 999})
 
 
 class Node(ctypes.Structure):
@@ -88,7 +88,8 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
 
 
 class Library:
-    """The functions as attributes; a call that does not succeed raises CudaError."""
+    """The functions as attributes; a call that does not succeed raises CudaError. `lost`: whether one has
+    said that the device is of no more use to this process."""
 
     def __init__(self, path: str) -> None:
         """NoDriverError if there is no such library, CudaError if it is of no use."""
@@ -102,6 +103,7 @@ class Library:
             raise CudaError(f"the CUDA driver cannot be loaded: {text}") from error
         self._text = self._library.cuGetErrorString
         self._text.argtypes = (c_int, ctypes.POINTER(c_char_p))
+        self.lost = False
 
     def __getattr__(self, name: str) -> Any:
         types = PROTOTYPES.get(name)
@@ -125,7 +127,9 @@ class Library:
         text = c_char_p()
         self._text(status, byref(text))
         described = text.value.decode() if text.value else "unknown error"
-        raise CudaError(f"{name}: {described} ({status})", lost=status in _LOST, status=status)
+        lost = status in _LOST
+        self.lost |= lost
+        raise CudaError(f"{name}: {described} ({status})", lost=lost, status=status)
 
 
 @functools.cache

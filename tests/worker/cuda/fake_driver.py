@@ -78,6 +78,7 @@ class FakeDriver:
         self.changes: list[tuple[int, int]] = []
         self.priorities: dict[int, int] = {}
         self.closed = False
+        self.lost = False
         self._failures: dict[str, CudaError] = {}
         self._handles = 0
         self._names: dict[int, str] = {}
@@ -95,6 +96,7 @@ class FakeDriver:
         assert not self.closed
         error = self._failures.pop(name, None)
         if error is not None:
+            self.lost |= error.lost
             raise error
 
     def _handle(self) -> int:

@@ -388,6 +388,17 @@ def test_a_failure_is_raised_and_a_lost_device_says_so(bench: Bench, call: str, 
     assert bench.device.lost is lost
 
 
+@pytest.mark.parametrize("call", ["load_module", "unload_module", "unpin"])
+def test_a_device_lost_while_models_come_and_go_says_so(artifact: Path, call: str) -> None:
+    bench = Bench()
+    bench.driver.fail(call, lost=True)
+    with suppress(CudaError):
+        bench.register(1, artifact)
+        for _ in bench.device.unregister(1):
+            pass
+    assert bench.device.lost
+
+
 def test_a_short_file_of_weights_is_refused(artifact: Path) -> None:
     (artifact / "weights.bin").write_bytes(b"short")
     bench = Bench()
@@ -463,7 +474,27 @@ def test_a_wait_sleeps_until_shortly_before_the_end_is_expected(bench: Bench) ->
     bench.clock.naps.clear()
     stages = bench.infer(1, 2, 0)
     assert stages.end_ns - stages.begin_ns == 10_000_000
-    assert bench.clock.naps == [pytest.approx(10e-3 - 150e-6)], "then it looks without sleeping"
+    assert sum(bench.clock.naps) == pytest.approx(10e-3 - 150e-6, abs=20e-6), "then it looks without sleeping"
+
+
+def test_an_infer_after_slow_ones_is_seen_soon_after_its_end(bench: Bench) -> None:
+    """Be it that one was held up, or that the GPU's clock was low for a while."""
+    bench.device.load(1, (0, 1))
+
+    def seen_late_ns(launch_ns: int) -> int:
+        bench.driver.launch_ns = launch_ns
+        outputs = bench.device.infer(1, 2, 0)
+        late_ns = bench.clock.now_ns - max(done.end_ns for done in bench.driver.done if done.call)
+        outputs.wait()
+        return late_ns
+
+    seen_late_ns(1_000_000)
+    seen_late_ns(20_000_000)
+    assert seen_late_ns(1_000_000) < 10_000
+    for _ in range(20):
+        seen_late_ns(20_000_000)
+    assert seen_late_ns(250_000) < 1_000_000
+    assert seen_late_ns(250_000) < 10_000
 
 
 def test_a_wait_that_takes_much_longer_than_expected_leaves_the_core_to_others(bench: Bench) -> None:

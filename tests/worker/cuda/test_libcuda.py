@@ -145,15 +145,17 @@ def test_much_shared_memory_is_asked_for(driver: LibCuda, library: Any) -> None:
         (701, False),
         (712, False),
         (721, True),
+        (911, True),
     ],
 )
 def test_errors_have_names_and_some_end_it_all(
-    driver: LibCuda, library: Any, status: int, lost: bool
+    driver: LibCuda, library: Any, monkeypatch: pytest.MonkeyPatch, status: int, lost: bool
 ) -> None:
+    monkeypatch.setattr(driver._cuda, "lost", False)
     library.fake_fail(b"cuMemAlloc_v2", status)
     with pytest.raises(CudaError, match=rf"cuMemAlloc_v2: .* \({status}\)") as caught:
         driver.allocate(1 << 40)
-    assert caught.value.lost is lost
+    assert caught.value.lost is driver.lost is lost
 
 
 def test_a_failed_kernel_shows_when_its_event_is_asked_for(driver: LibCuda, library: Any) -> None:
