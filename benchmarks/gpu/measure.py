@@ -51,7 +51,7 @@ def _infer(
     model: Model, bench: Bench, batch: int, expectation: Expectation, runs: int, seconds: float
 ) -> Infer:
     difference, allowed = _check(model, bench, batch, expectation)
-    _warm_up(bench, batch, runs)
+    warm_up(bench, batch, runs)
     found = bench.infers(batch, runs, seconds)
     durations = [run.stages.end_ns - run.stages.begin_ns for run in found]
     copies = [
@@ -85,7 +85,7 @@ def _check(model: Model, bench: Bench, batch: int, expectation: Expectation) -> 
     return found, expectation.tolerances[number]
 
 
-def _warm_up(bench: Bench, batch: int, runs: int) -> None:
+def warm_up(bench: Bench, batch: int, runs: int) -> None:
     bench.infers(batch, min(WARM_UP, runs), math.inf)
 
 
@@ -97,8 +97,7 @@ def infer_times(
     slots: int = SLOTS,
     enough: Callable[[], bool] | None = None,
 ) -> InferTimes:
-    """Of INFERs as in Bench.infers, once warm."""
-    _warm_up(bench, batch, runs)
+    """Of INFERs as in Bench.infers."""
     return _times_of(bench.infers(batch, runs, seconds, slots, enough))
 
 
@@ -170,6 +169,7 @@ def plain(
             share = (until - time.monotonic()) / (len(model.batches) - number)
             try:
                 opened.put(batch, model.arrays(batch, "in"))
+                warm_up(opened, batch, runs)
                 yield Plain(model.key, batch, infer_times(opened, batch, min(runs, PLAIN_RUNS), share))
             except Exception as error:
                 yield failure(f"plain {model.key} {batch}", error)

@@ -19,6 +19,7 @@ from benchmarks.gpu.results import (
     OneSlot,
     Plain,
     Record,
+    Registering,
     Served,
     Times,
 )
@@ -78,6 +79,7 @@ class Report:
         lines += ["## INFER, microseconds", "", MEANING, "", *self._infers()]
         lines += ["## Around an INFER, microseconds", "", *self._around()]
         lines += ["## INFER beside a LOAD, microseconds", "", *self._busy()]
+        lines += ["## INFER beside a registration, microseconds", "", *self._registering()]
         lines += ["## LOAD and memory", "", *self._loads()]
         lines += ["## Serving", "", *self._served()]
         lines += self._findings()
@@ -135,6 +137,15 @@ class Report:
             if isinstance(r, Busy)
         ]
         return _table(("model", "batch", "LOADs", *TIMES), rows)
+
+    def _registering(self) -> list[str]:
+        rows = [
+            (r.model, str(r.batch), beside, *_infer_times(times))
+            for r in self.records
+            if isinstance(r, Registering)
+            for beside, times in (("nothing", r.quiet), (f"{r.registrations} registrations", r.times))
+        ]
+        return _table(("model", "batch", "beside", *TIMES), rows)
 
     def _loads(self) -> list[str]:
         header = (

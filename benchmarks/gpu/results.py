@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -121,6 +121,18 @@ class Busy:
 
 
 @dataclass(frozen=True)
+class Registering:
+    """INFERs alone, and beside another model that is registered over and over, `registrations` times
+    meanwhile."""
+
+    model: str
+    batch: int
+    quiet: InferTimes
+    times: InferTimes
+    registrations: int
+
+
+@dataclass(frozen=True)
 class Plain:
     """INFERs that are launched kernel by kernel in place of as a graph."""
 
@@ -168,11 +180,21 @@ class Failure:
     reason: str
 
 
-Record = Machine | Findings | Infer | OneSlot | Load | Busy | Plain | Torch | Served | Suite | Failure
-KINDS: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (Machine, Findings, Infer, OneSlot, Load, Busy, Plain, Torch, Served, Suite, Failure)
-}
+Record = (
+    Machine
+    | Findings
+    | Infer
+    | OneSlot
+    | Load
+    | Busy
+    | Registering
+    | Plain
+    | Torch
+    | Served
+    | Suite
+    | Failure
+)
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Record)}
 NESTED: dict[str, Any] = {"Times": Times, "InferTimes": InferTimes}
 """What fields of records may be, by the name of their type."""
 

@@ -122,6 +122,7 @@ STEPS: dict[str, Callable[[Task, float], Iterator[Record]]] = {
     "serving": _serving,
     "tests": _tests,
     "busy": _measuring(beside.busy),
+    "register": _measuring(beside.registering),
     "plain": _measuring(measure.plain),
 }
 

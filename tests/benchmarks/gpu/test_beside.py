@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,19 @@ import pytest
 
 from benchmarks.gpu import beside, measure
 from benchmarks.gpu.bench import Bench
-from benchmarks.gpu.results import Busy, Failure, Infer, OneSlot, from_line, to_line
+from benchmarks.gpu.results import Busy, Failure, Infer, OneSlot, Registering, from_line, to_line
 from clockwork_triton.worker.cuda.device import CudaDevice
+from clockwork_triton.worker.cuda.driver import CudaError
+from clockwork_triton.worker.registrar import Registrar
 from tests.benchmarks.gpu.fake_gpu import FakeGpu, SharedDriver
 from tests.benchmarks.gpu.prepared import Prepared, prepared
+from tests.worker.cuda.fake_driver import Clock, Kernel
 
 RUNS = 30
 FOREVER = float("inf")
 PIECE_NS = 300_000
+PAUSE_NS = 5_000_000
+TIMEOUT_S = 30.0
 
 
 class ClosedRoad(SharedDriver):
@@ -26,6 +32,42 @@ class ClosedRoad(SharedDriver):
         if self.priorities[stream]:
             self._engines["in"] = self.clock.now_ns + PIECE_NS
         super().copy_in(device, host, size, stream)
+
+
+class Pausing(SharedDriver):
+    """Code that is loaded beside an INFER keeps it waiting, once."""
+
+    unlocked = SharedDriver.unlocked | {"load_module"}
+
+    def __init__(self, clock: Clock, kernels: dict[str, Kernel]) -> None:
+        super().__init__(clock, kernels)
+        self.asked, self.waited = threading.Event(), threading.Event()
+
+    def load_module(self, image: bytes) -> int:
+        if self.modules:
+            self.asked.set()
+            assert self.waited.wait(TIMEOUT_S)
+        return super().load_module(image)
+
+    def happened(self, event: int) -> bool:
+        if self.asked.is_set() and not self.waited.is_set():
+            self.clock.now_ns += PAUSE_NS
+            self.waited.set()
+        return super().happened(event)
+
+
+class Full(SharedDriver):
+    """There is room for the code of one model."""
+
+    def load_module(self, image: bytes) -> int:
+        if self.modules:
+            raise CudaError("cuModuleLoadData: out of memory")
+        return super().load_module(image)
+
+
+@pytest.fixture(autouse=True)
+def _leave_the_collector_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gc.freeze", lambda: None)
 
 
 @pytest.fixture
@@ -89,3 +131,45 @@ def test_a_load_that_fails_is_told(found: Prepared, monkeypatch: pytest.MonkeyPa
     gpu = FakeGpu({})
     (record,) = beside.busy(found.model, gpu.open, RUNS, FOREVER, **gpu.device)
     assert record == Failure("busy resnet50 tf32 1", "OSError: the road is closed")
+
+
+def test_a_registration_beside_infers_shows_in_what_they_take(found: Prepared) -> None:
+    gpu = FakeGpu({}, Pausing)
+    (record,) = beside.registering(found.model, gpu.open, RUNS, FOREVER, **gpu.device)
+    assert isinstance(record, Registering)
+    assert record.quiet.gpu.count == RUNS <= record.times.gpu.count
+    assert record.registrations >= 1
+    quiet, times = record.quiet.wall, record.times.wall
+    assert times.longest - quiet.longest == pytest.approx(PAUSE_NS / 1e3, rel=0.01)
+    assert from_line(to_line(record)) == record
+    (driver,) = gpu.opened
+    # Both models are gone, with all that the registrations took.
+    assert (driver.modules, driver.graphs, driver.pinned, driver.closed) == (set(), {}, {}, True)
+
+
+def test_a_registration_that_fails_is_told(found: Prepared) -> None:
+    gpu = FakeGpu({}, Full)
+    (record,) = beside.registering(found.model, gpu.open, RUNS, FOREVER, **gpu.device)
+    assert record == Failure("register resnet50 tf32", "cuModuleLoadData: out of memory")
+
+
+def test_a_registration_that_does_not_end_in_time_is_told(
+    found: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, stop = threading.Event(), Registrar.stop
+
+    class Slow(SharedDriver):
+        unlocked = SharedDriver.unlocked | {"load_module"}
+
+        def load_module(self, image: bytes) -> int:
+            assert not self.modules or ended.wait(TIMEOUT_S)
+            return super().load_module(image)
+
+    def stopping(registrar: Registrar, timeout_s: float) -> None:
+        ended.set()
+        stop(registrar, timeout_s)
+
+    monkeypatch.setattr(Registrar, "stop", stopping)
+    gpu = FakeGpu({}, Slow)
+    (record,) = beside.registering(found.model, gpu.open, 1, 0.0, **gpu.device)
+    assert record == Failure("register resnet50 tf32", "no registration came to its end in time")

@@ -19,6 +19,7 @@ from benchmarks.gpu.results import (
     OneSlot,
     Plain,
     Record,
+    Registering,
     Served,
     Suite,
     Times,
@@ -123,6 +124,19 @@ def test_what_a_change_of_slot_costs_stands_in_rows_of_their_own() -> None:
     ways = [line.split(" | ")[2] for line in text.splitlines() if line.startswith(f"| {KEY} | 1 | ")]
     assert ways[:3] == ["kernel by kernel", "8 slots in turn", "one slot"]
     assert f"| {KEY} | 1 | one slot | 1000 | 99.0 |" in text
+
+
+def test_infers_beside_a_registration_stand_below_quiet_ones() -> None:
+    disturbed = InferTimes(TIMES, Times(20_000, 131.0, 900.0, 4000.0, 9000.0), ANSWER)
+    report = Report([Registering(KEY, 1, INFER_TIMES, disturbed, 12)], [MODEL], [KEY], {})
+    lines = report.to_markdown().splitlines()
+    first = lines.index("## INFER beside a registration, microseconds") + 4
+    assert lines[first].startswith(f"| {KEY} | 1 | nothing | 20000 | 100.0 |")
+    assert "| 131.0 | 900.0 | 4000.0 | 9000.0 |" in lines[first + 1]
+    assert lines[first + 1].startswith(f"| {KEY} | 1 | 12 registrations | 20000 |")
+    (record,) = json.loads(report.to_json())["records"]
+    assert record["times"]["wall"]["p99"] == 900.0
+    assert record["quiet"]["wall"]["longest"] == 300.0
 
 
 def test_a_report_is_written_over_the_last(tmp_path: Path) -> None:
