@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.gpu import kit, measure
+from benchmarks.gpu import bench, kit, measure
 from benchmarks.gpu.bench import SLOTS
 from benchmarks.gpu.results import Failure, Infer, OneSlot, Times, from_line, to_line
+from clockwork_triton.nvml import Nvml
 from clockwork_triton.worker.cuda.clocks import ClockTracker
 from tests.benchmarks.gpu.fake_gpu import FakeGpu, SharedDriver
 from tests.benchmarks.gpu.prepared import prepared
@@ -82,31 +84,25 @@ def test_infers_come_from_all_slots_in_turn_and_then_from_one(
 def test_the_clock_is_followed_meanwhile_as_in_a_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[ClockTracker] = []
-    stopped: list[ClockTracker] = []
-    asked: list[str] = []
+    told: list[object] = []
 
-    class Library:
-        def clock_mhz(self, pci_bus_id: str) -> int:
-            asked.append(pci_bus_id)
-            return 1980
+    class Tracker(ClockTracker):
+        def __init__(self, nvml: Nvml | None, pci_bus_id: str) -> None:
+            super().__init__(None, pci_bus_id)
+            told.extend([nvml, pci_bus_id])
 
-    def start(self: ClockTracker, working: object) -> None:
-        started.append(self)
+        def start(self, working: Callable[[], bool]) -> None:
+            told.append(len(gpu.opened[0].graphs))
 
-    def stop(self: ClockTracker) -> None:
-        stopped.append(self)
+        def stop(self) -> None:
+            told.append("stopped")
 
-    monkeypatch.setattr(ClockTracker, "start", start)
-    monkeypatch.setattr(ClockTracker, "stop", stop)
+    monkeypatch.setattr(bench, "ClockTracker", Tracker)
     found = prepared(tmp_path / "kit", monkeypatch, weights=False)
     found.model.unpack()
-    gpu = FakeGpu({})
-    list(measure.infers(found.model, gpu.open, 1, FOREVER, nvml=Library(), **gpu.device))
-    (tracker,) = started
-    assert stopped == started
-    tracker.look()
-    assert asked == [gpu.opened[0].facts.pci_bus_id]
+    gpu, nvml = FakeGpu({}), Nvml(None)
+    list(measure.infers(found.model, gpu.open, 1, FOREVER, nvml=nvml, **gpu.device))
+    assert told == [nvml, gpu.opened[0].facts.pci_bus_id, 0, "stopped"]
 
 
 def test_infers_have_a_thread_that_is_prepared_when_the_device_is_open(
