@@ -5,6 +5,7 @@ A kit is a folder of one folder a model:
     artifact/        as `clockwork-triton convert` makes it, its weights as benchmarks.gpu.weights packs them
     check.npz        for some batch sizes: inputs as `B.in.NAME`, ONNX Runtime's outputs as `B.out.NAME`
     signature.onnx   the network's inputs and outputs without what is between: what a server reads of it
+    kernels/         device code of tests/gpu for the same architecture: see benchmarks.gpu.kernels
     kit.json         the model's name and precision, and whether its weights were left out
 """
 

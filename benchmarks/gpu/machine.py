@@ -33,9 +33,15 @@ def machine(device: int) -> Iterator[Record]:
         from clockwork_triton.doctor.facts import gather
         from clockwork_triton.doctor.finding import Verdict
         from clockwork_triton.nvml import Nvml
+        from clockwork_triton.worker.cuda.clocks import PERIOD_S
 
         nvml = Nvml.open()
-        yield Machine({"driver": nvml.driver_version if nvml is not None else "unknown"})
+        yield Machine(
+            {
+                "driver": nvml.driver_version if nvml is not None else "unknown",
+                "clock": f"asked for every {1000 * PERIOD_S:g} ms" if nvml is not None else "not followed",
+            }
+        )
         yield Findings(
             [
                 {**asdict(finding), "verdict": finding.verdict.value}

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import threading
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from typing import Any
 
-from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.bench import SLOTS, Bench, Run
 from benchmarks.gpu.kit import Model
-from benchmarks.gpu.results import Busy, Failure, Infer, Load, Plain, Times
+from benchmarks.gpu.results import Failure, Infer, InferTimes, Load, OneSlot, Plain, Times
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.controller.estimates import DurationEstimate
-from clockwork_triton.transport.messages import Stages
 from clockwork_triton.worker.cuda.driver import Driver
 
 WARM_UP = 20
 LOADS = 50
 PLAIN_RUNS = 1000
+ONE_SLOT_RUNS = 1000
+# Of the time for a batch size, at most.
+ONE_SLOT_SHARE = 0.1
 
 Open = Callable[[], Driver]
 
 
 def infers(
-    model: Model, open_driver: Open, runs: int, until: float, **device: Any
-) -> Iterator[Infer | Failure]:
+    model: Model, open_driver: Open, runs: int, until: float, **bench: Any
+) -> Iterator[Infer | OneSlot | Failure]:
     """Correctness and times: `runs` INFERs of each batch size, or as many as there is time for until `until`
-    (time.monotonic()), shared evenly. `device`: more for CudaDevice."""
+    (time.monotonic()), shared evenly; after them some from one slot. `bench`: more for Bench."""
     expectation = Expectation.read(model.artifact, Manifest.read(model.artifact))
     assert expectation is not None, "a kit is converted for a device that is not there"
-    with closing(Bench(model.artifact, open_driver(), **device)) as bench:
-        bench.load()
+    with closing(Bench(model.artifact, open_driver(), **bench)) as opened:
+        opened.load()
         for number, batch in enumerate(model.batches):
             share = (until - time.monotonic()) / (len(model.batches) - number)
+            few_s = ONE_SLOT_SHARE * share
             try:
-                yield _infer(model, bench, batch, expectation, runs, share)
+                yield _infer(model, opened, batch, expectation, runs, share - few_s)
+                few = infer_times(opened, batch, min(runs, ONE_SLOT_RUNS), few_s, slots=1)
+                yield OneSlot(model.key, batch, few)
             except Exception as error:
                 yield failure(f"infer {model.key} {batch}", error)
 
@@ -46,47 +50,63 @@ def infers(
 def _infer(
     model: Model, bench: Bench, batch: int, expectation: Expectation, runs: int, seconds: float
 ) -> Infer:
-    bench.put(batch, model.arrays(batch, "in"))
-    bench.infer(batch)
-    found, allowed = None, max(expectation.tolerances)
-    if model.weights:
-        wanted = model.arrays(batch, "out")
-        have = [flat.reshape(want.shape) for flat, want in zip(bench.outputs(batch), wanted, strict=True)]
-        found, number = expectation.worst(wanted, have)
-        allowed = expectation.tolerances[number]
-    _warm_up(bench, batch, runs)
-    begin = time.perf_counter_ns()
-    stages = _runs(bench, batch, runs, seconds)
-    elapsed = (time.perf_counter_ns() - begin) / len(stages)
-    durations = [run.end_ns - run.begin_ns for run in stages]
-    times = Times.of(durations)
+    difference, allowed = _check(model, bench, batch, expectation)
+    warm_up(bench, batch, runs)
+    found = bench.infers(batch, runs, seconds)
+    durations = [run.stages.end_ns - run.stages.begin_ns for run in found]
     copies = [
-        run.input_end_ns - run.input_begin_ns + run.output_end_ns - run.output_begin_ns for run in stages
+        stages.input_end_ns - stages.input_begin_ns + stages.output_end_ns - stages.output_begin_ns
+        for stages in (run.stages for run in found)
     ]
     over, under = _prediction_errors(durations)
     steps = bench.manifest.variants[batch].steps
     launches = sum(len(bench.manifest.launches[step.kernel]) for step in steps)
-    around = elapsed / 1e3 - times.p50
-    return Infer(model.key, batch, launches, found, allowed, times, over, under, Times.of(copies).p50, around)
+    times = _times_of(found)
+    answer_ns = sum(run.stages.output_end_ns - run.arrived_ns for run in found) / len(found)
+    around = answer_ns / 1e3 - times.gpu.p50
+    return Infer(
+        *(model.key, batch, SLOTS, launches, difference, allowed, times, over, under),
+        *(Times.of(copies).p50, around),
+    )
 
 
-def _warm_up(bench: Bench, batch: int, runs: int) -> None:
-    for _ in range(min(WARM_UP, runs)):
-        bench.infer(batch)
+def _check(model: Model, bench: Bench, batch: int, expectation: Expectation) -> tuple[float | None, float]:
+    """How far the outputs are off in the last of the slots, and how far they may be; the inputs stay in
+    all."""
+    bench.put(batch, model.arrays(batch, "in"))
+    for slot in range(SLOTS):
+        bench.infer(batch, slot)
+    if not model.weights:
+        return None, max(expectation.tolerances)
+    wanted = model.arrays(batch, "out")
+    flat = bench.outputs(batch, SLOTS - 1)
+    have = [array.reshape(want.shape) for array, want in zip(flat, wanted, strict=True)]
+    found, number = expectation.worst(wanted, have)
+    return found, expectation.tolerances[number]
 
 
-def _runs(bench: Bench, batch: int, runs: int, seconds: float) -> list[Stages]:
-    """At least one; what is in the slot stays as it is."""
-    found: list[Stages] = []
-    end = time.monotonic() + seconds
-    while len(found) < runs and (not found or time.monotonic() < end):
-        found.append(bench.infer(batch))
-    return found
+def warm_up(bench: Bench, batch: int, runs: int) -> None:
+    bench.infers(batch, min(WARM_UP, runs), math.inf)
 
 
-def _times(bench: Bench, batch: int, runs: int, seconds: float) -> Times:
-    _warm_up(bench, batch, runs)
-    return Times.of([run.end_ns - run.begin_ns for run in _runs(bench, batch, runs, seconds)])
+def infer_times(
+    bench: Bench,
+    batch: int,
+    runs: int,
+    seconds: float,
+    slots: int = SLOTS,
+    enough: Callable[[], bool] | None = None,
+) -> InferTimes:
+    """Of INFERs as in Bench.infers."""
+    return _times_of(bench.infers(batch, runs, seconds, slots, enough))
+
+
+def _times_of(runs: Sequence[Run]) -> InferTimes:
+    return InferTimes(
+        Times.of([run.stages.end_ns - run.stages.begin_ns for run in runs]),
+        Times.of([run.seen_ns - run.called_ns for run in runs]),
+        Times.of([run.stages.output_end_ns - run.arrived_ns for run in runs]),
+    )
 
 
 def _prediction_errors(durations: Sequence[int]) -> tuple[float, float]:
@@ -101,22 +121,22 @@ def _prediction_errors(durations: Sequence[int]) -> tuple[float, float]:
     return Times.of(over).p99, Times.of(under).p99
 
 
-def loads(model: Model, open_driver: Open, **device: Any) -> Iterator[Load]:
+def loads(model: Model, open_driver: Open, **bench: Any) -> Iterator[Load]:
     """LOADs to the same pages, and by turns to one place and another."""
     driver = open_driver()
     manifest = Manifest.read(model.artifact)
     free = driver.available()
     raw_rate = _raw_rate(driver, manifest.weight_bytes)
-    with closing(Bench(model.artifact, driver, **device)) as bench:
+    with closing(Bench(model.artifact, driver, **bench)) as opened:
         memory = {
-            "weights": bench.device.pages * bench.device.page_bytes,
-            "workspace": bench.device.workspace_bytes,
-            "slot": max(manifest.slot(size).bytes for size in manifest.batch_sizes),
+            "weights": opened.device.pages * opened.device.page_bytes,
+            "workspace": opened.device.workspace_bytes,
+            "slots": SLOTS * max(manifest.slot(size).bytes for size in manifest.batch_sizes),
         }
         unaccounted = free - driver.available() - sum(memory.values())
-        bench.load()
-        still = Times.of([bench.load() for _ in range(LOADS)])
-        moved = Times.of([bench.load(1 - number % 2) for number in range(LOADS)])
+        opened.load()
+        still = Times.of([opened.load() for _ in range(LOADS)])
+        moved = Times.of([opened.load(1 - number % 2) for number in range(LOADS)])
     yield Load(model.key, manifest.weight_bytes, still, moved, raw_rate, memory, unaccounted)
 
 
@@ -140,58 +160,17 @@ def _raw_rate(driver: Driver, size: int) -> float:
     return size / (Times.of(durations).p50 * 1e3)
 
 
-def busy(model: Model, open_driver: Open, runs: int, until: float, **device: Any) -> Iterator[Busy | Failure]:
-    """INFERs of the smallest batch size while a second model is LOADed by another thread, as in a worker."""
-    batch = model.batches[0]
-    with closing(Bench(model.artifact, open_driver(), places=3, copies=2, **device)) as bench:
-        bench.load()
-        bench.put(batch, model.arrays(batch, "in"))
-        bench.infer(batch)
-        with _loading(bench) as done:
-            times = _times(bench, batch, runs, until - time.monotonic())
-        *counts, last = done
-        if isinstance(last, Exception):
-            yield failure(f"busy {model.key} {batch}", last)
-        else:
-            yield Busy(model.key, batch, times, len(counts) + 1)
-
-
-@contextmanager
-def _loading(bench: Bench) -> Iterator[list[int | Exception]]:
-    """LOADs the second model by turns to the second and third place until the block ends: their durations,
-    and what went wrong last."""
-    done: list[int | Exception] = []
-    ended = threading.Event()
-
-    def run() -> None:
-        # Only the thread of INFERs is a real-time one, and this one inherits.
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-        try:
-            while not (ended.is_set() and done):
-                done.append(bench.load(1 + len(done) % 2, 2))
-        except Exception as error:
-            done.append(error)
-
-    thread = threading.Thread(target=run, name="load")
-    thread.start()
-    try:
-        yield done
-    finally:
-        ended.set()
-        thread.join()
-
-
 def plain(
-    model: Model, open_driver: Open, runs: int, until: float, **device: Any
+    model: Model, open_driver: Open, runs: int, until: float, **bench: Any
 ) -> Iterator[Plain | Failure]:
-    with closing(Bench(model.artifact, open_driver(), graphs=False, **device)) as bench:
-        bench.load()
+    with closing(Bench(model.artifact, open_driver(), graphs=False, **bench)) as opened:
+        opened.load()
         for number, batch in enumerate(model.batches):
             share = (until - time.monotonic()) / (len(model.batches) - number)
             try:
-                bench.put(batch, model.arrays(batch, "in"))
-                yield Plain(model.key, batch, _times(bench, batch, min(runs, PLAIN_RUNS), share))
+                opened.put(batch, model.arrays(batch, "in"))
+                warm_up(opened, batch, runs)
+                yield Plain(model.key, batch, infer_times(opened, batch, min(runs, PLAIN_RUNS), share))
             except Exception as error:
                 yield failure(f"plain {model.key} {batch}", error)
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from benchmarks import architectures
-from benchmarks.gpu import coarse
+from benchmarks.gpu import coarse, kernels
 from benchmarks.gpu import weights as packing
 from benchmarks.gpu.kit import Array, Model
 from clockwork_triton.artifact import Manifest
@@ -64,6 +64,7 @@ def _make(model: Model, sizes: Sequence[int], arch: str) -> None:
     path.unlink()
     onnx.save(_signature(network), model.folder / "signature.onnx")
     (model.artifact / "kernels.cu").unlink()
+    kernels.write(model.folder, manifest)
     if model.weights:
         packing.pack(model.artifact)
     else:

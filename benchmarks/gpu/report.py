@@ -8,8 +8,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.gpu.kit import Model
-from benchmarks.gpu.results import Busy, Failure, Findings, Infer, Load, Machine, Plain, Record, Served, Times
+from benchmarks.gpu.results import (
+    Busy,
+    Failure,
+    Findings,
+    Infer,
+    InferTimes,
+    Load,
+    Machine,
+    OneSlot,
+    Plain,
+    Record,
+    Registering,
+    Served,
+    Times,
+)
 from benchmarks.gpu.verdicts import MET, MISSED, Found, Verdict, verdicts
+
+PERCENTILES = ("p50", "p99", "p99.99", "longest")
+TIMES = (
+    *("runs", *PERCENTILES, "spread"),
+    *(f"wall {percentile}" for percentile in PERCENTILES),
+    *(f"answer {percentile}" for percentile in PERCENTILES),
+)
+MEANING = (
+    "The first are of the execution, by the GPU's events; wall: by the worker's clock, from the call to when "
+    "its kernels were seen to have run; answer: from the arrival, when its inputs are on their way, to the "
+    "outputs in the slot."
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +76,10 @@ class Report:
         states = {MET: MET, MISSED: f"**{MISSED}**"}
         rows = [(states.get(v.state, f"**{v.state}**"), v.target, v.found) for v in self.verdicts()]
         lines += _table(("", "target", "found"), rows)
-        lines += ["## INFER, microseconds", "", *self._infers()]
-        lines += ["## INFER while another model is LOADed, microseconds", "", *self._busy()]
+        lines += ["## INFER, microseconds", "", MEANING, "", *self._infers()]
+        lines += ["## Around an INFER, microseconds", "", *self._around()]
+        lines += ["## INFER beside a LOAD, microseconds", "", *self._busy()]
+        lines += ["## INFER beside a registration, microseconds", "", *self._registering()]
         lines += ["## LOAD and memory", "", *self._loads()]
         lines += ["## Serving", "", *self._served()]
         lines += self._findings()
@@ -81,37 +109,43 @@ class Report:
         return ["## The machine", "", *_table(("", "found", "change"), changes)] if changes else []
 
     def _infers(self) -> list[str]:
-        header = (
-            *("model", "batch", "launches", "runs", "p50", "p99", "p99.99", "longest", "spread"),
-            *("one by one p50", "one by one spread", "over p99", "under p99", "around", "PyTorch"),
-        )
-        found, rows = Found(self.records), []
-        plain = {(r.model, r.batch): r.times for r in self.records if isinstance(r, Plain)}
-        for record in self.records:
-            if not isinstance(record, Infer):
-                continue
-            alone = plain.get((record.model, record.batch))
-            torch = found.torch(record.model, record.batch)
-            rows.append(
-                (
-                    *(record.model, str(record.batch), str(record.launches), *_times(record.times)),
-                    *((f"{alone.p50:.1f}", _percent(alone.spread)) if alone else ("", "")),
-                    *(f"{value:.1f}" for value in (record.over, record.under, record.around)),
-                    ", ".join(f"{way} {us:.1f}" for way, us in torch.items()),
-                )
+        found = [record for record in self.records if isinstance(record, Infer | OneSlot | Plain)]
+        rows = [
+            (r.model, str(r.batch), _way(r), *_infer_times(r.times))
+            for r in sorted(found, key=lambda record: (record.model, record.batch))
+        ]
+        return _table(("model", "batch", "how", *TIMES), rows)
+
+    def _around(self) -> list[str]:
+        header = ("model", "batch", "launches", "over p99", "under p99", "copies", "around", "PyTorch")
+        found = Found(self.records)
+        rows = [
+            (
+                *(r.model, str(r.batch), str(r.launches)),
+                *(f"{value:.1f}" for value in (r.over, r.under, r.copies, r.around)),
+                ", ".join(f"{way} {us:.1f}" for way, us in found.torch(r.model, r.batch).items()),
             )
+            for r in self.records
+            if isinstance(r, Infer)
+        ]
         return _table(header, rows)
 
     def _busy(self) -> list[str]:
-        header = ("model", "batch", "runs", "p50", "p99", "p99.99", "longest", "spread", "LOADs meanwhile")
-        return _table(
-            header,
-            [
-                (r.model, str(r.batch), *_times(r.times), str(r.loads))
-                for r in self.records
-                if isinstance(r, Busy)
-            ],
-        )
+        rows = [
+            (r.model, str(r.batch), str(r.loads), *_infer_times(r.times))
+            for r in self.records
+            if isinstance(r, Busy)
+        ]
+        return _table(("model", "batch", "LOADs", *TIMES), rows)
+
+    def _registering(self) -> list[str]:
+        rows = [
+            (r.model, str(r.batch), beside, *_infer_times(times))
+            for r in self.records
+            if isinstance(r, Registering)
+            for beside, times in (("nothing", r.quiet), (f"{r.registrations} registrations", r.times))
+        ]
+        return _table(("model", "batch", "beside", *TIMES), rows)
 
     def _loads(self) -> list[str]:
         header = (
@@ -155,9 +189,20 @@ class Report:
         return _table(header, rows)
 
 
-def _times(times: Times) -> tuple[str, ...]:
-    values = (times.p50, times.p99, times.p9999, times.longest)
-    return (str(times.count), *(f"{value:.1f}" for value in values), _percent(times.spread))
+def _way(record: Infer | OneSlot | Plain) -> str:
+    if isinstance(record, Infer):
+        return f"{record.slots} slots in turn"
+    return "one slot" if isinstance(record, OneSlot) else "kernel by kernel"
+
+
+def _infer_times(times: InferTimes) -> tuple[str, ...]:
+    """As TIMES has them."""
+    parts = (_percentiles(times.gpu), _percentiles(times.wall), _percentiles(times.answer))
+    return (str(times.gpu.count), *parts[0], _percent(times.gpu.spread), *parts[1], *parts[2])
+
+
+def _percentiles(times: Times) -> tuple[str, ...]:
+    return tuple(f"{value:.1f}" for value in (times.p50, times.p99, times.p9999, times.longest))
 
 
 def _percent(share: float) -> str:

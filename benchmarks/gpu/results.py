@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -36,6 +36,18 @@ class Times:
 
 
 @dataclass(frozen=True)
+class InferTimes:
+    """Of the same INFERs: `gpu`, the execution by the GPU's own events, which is the INFER time that is
+    predicted; `wall`, by the worker's clock from the call to when the kernels were seen to have run;
+    `answer`, by the same clock from the arrival, when its inputs are on their way, to the outputs in the
+    slot."""
+
+    gpu: Times
+    wall: Times
+    answer: Times
+
+
+@dataclass(frozen=True)
 class Machine:
     """That there is a GPU, and what is known of it; more may follow in another record."""
 
@@ -51,21 +63,32 @@ class Findings:
 
 @dataclass(frozen=True)
 class Infer:
-    """`difference` from ONNX Runtime, relative to the output's largest magnitude, None where weights are
-    random; `allowed`: how much of it. `over`, `under`: the 99th percentiles of how much shorter and longer an
-    INFER was than predicted, in microseconds. `copies`: of inputs and outputs together, at the median;
-    `around`: what a call took beside the execution, copies included, on average."""
+    """INFERs from `slots` I/O slots in turn. `difference` from ONNX Runtime, relative to the output's largest
+    magnitude, None where weights are random; `allowed`: how much of it. `over`, `under`: the 99th percentiles
+    of how much shorter and longer an INFER was than predicted, in microseconds. `copies`: of inputs and
+    outputs together, at the median; `around`: what an answer took beside the execution, copies included, on
+    average."""
 
     model: str
     batch: int
+    slots: int
     launches: int
     difference: float | None
     allowed: float
-    times: Times
+    times: InferTimes
     over: float
     under: float
     copies: float
     around: float
+
+
+@dataclass(frozen=True)
+class OneSlot:
+    """INFERs from the same I/O slot, so that no address changes."""
+
+    model: str
+    batch: int
+    times: InferTimes
 
 
 @dataclass(frozen=True)
@@ -93,8 +116,20 @@ class Busy:
 
     model: str
     batch: int
-    times: Times
+    times: InferTimes
     loads: int
+
+
+@dataclass(frozen=True)
+class Registering:
+    """INFERs alone, and beside another model that is registered over and over, `registrations` times
+    meanwhile."""
+
+    model: str
+    batch: int
+    quiet: InferTimes
+    times: InferTimes
+    registrations: int
 
 
 @dataclass(frozen=True)
@@ -103,7 +138,7 @@ class Plain:
 
     model: str
     batch: int
-    times: Times
+    times: InferTimes
 
 
 @dataclass(frozen=True)
@@ -145,11 +180,23 @@ class Failure:
     reason: str
 
 
-Record = Machine | Findings | Infer | Load | Busy | Plain | Torch | Served | Suite | Failure
-KINDS: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (Machine, Findings, Infer, Load, Busy, Plain, Torch, Served, Suite, Failure)
-}
+Record = (
+    Machine
+    | Findings
+    | Infer
+    | OneSlot
+    | Load
+    | Busy
+    | Registering
+    | Plain
+    | Torch
+    | Served
+    | Suite
+    | Failure
+)
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Record)}
+NESTED: dict[str, Any] = {"Times": Times, "InferTimes": InferTimes}
+"""What fields of records may be, by the name of their type."""
 
 
 def to_line(record: Record) -> str:
@@ -159,9 +206,12 @@ def to_line(record: Record) -> str:
 def from_line(line: str) -> Record:
     """Inverse of `to_line`. ValueError or KeyError if the line is none, or was cut short."""
     fields = json.loads(line)
-    kind = KINDS[fields.pop("record")]
-    for field in kind.__dataclass_fields__.values():
-        if field.type == "Times":
-            fields[field.name] = Times(**fields[field.name])
-    found: Record = kind(**fields)
+    found: Record = _of(KINDS[fields.pop("record")], fields)
     return found
+
+
+def _of(kind: Any, fields: dict[str, Any]) -> Any:
+    for field in kind.__dataclass_fields__.values():
+        if field.type in NESTED:
+            fields[field.name] = _of(NESTED[field.type], fields[field.name])
+    return kind(**fields)

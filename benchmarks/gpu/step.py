@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks.gpu import kit, measure
+from benchmarks.gpu import beside, kit, measure
 from benchmarks.gpu.results import Failure, Record, Suite, to_line
 from benchmarks.gpu.tasks import Task
+from clockwork_triton.nvml import Nvml
 from clockwork_triton.worker.cuda.libcuda import LibCuda
 from clockwork_triton.worker.process import become_real_time, prepare_environment, prepare_process
 from converters.child import die_with_parent
@@ -59,16 +60,16 @@ def _measuring(
 ) -> Callable[[Task, float], Iterator[Record]]:
     def step(task: Task, until: float) -> Iterator[Record]:
         model = kit.find(Path(task.kit), task.model)
-        # As the process of a worker, and once the driver has started its threads, as the thread of INFERs.
+        # As the process of a worker, and its thread of INFERs, and with the GPU's clock followed as there.
         prepare_process(())
-
-        def open_driver() -> LibCuda:
-            driver = LibCuda(task.device)
-            become_real_time()
-            return driver
-
         arguments = (task.runs, until) if timed else ()
-        yield from what(model, open_driver, *arguments)
+        yield from what(
+            model,
+            lambda: LibCuda(task.device),
+            *arguments,
+            nvml=Nvml.open(),
+            prepare=become_real_time,
+        )
 
     return step
 
@@ -120,7 +121,8 @@ STEPS: dict[str, Callable[[Task, float], Iterator[Record]]] = {
     "PyTorch": _torch,
     "serving": _serving,
     "tests": _tests,
-    "busy": _measuring(measure.busy),
+    "busy": _measuring(beside.busy),
+    "register": _measuring(beside.registering),
     "plain": _measuring(measure.plain),
 }
 

@@ -1,7 +1,7 @@
-"""A process in which a kernel writes where nothing is: `python -m tests.gpu.fault [LIBRARY]`.
+"""A process in which a kernel writes where nothing is: `python -m tests.gpu.fault CUBIN [LIBRARY]`.
 
 Prints what the driver says then, and to another call after it, as JSON: its text, and whether the device is
-lost. LIBRARY is a fake driver, which only pretends.
+lost. CUBIN is the file of the kernel `add`; LIBRARY is a fake driver, which only pretends.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from clockwork_triton.worker.cuda.driver import CudaError, KernelCall
 from clockwork_triton.worker.cuda.libcuda import LibCuda
-from converters.nvcc import compile_source
 
-SOURCE = 'extern "C" __global__ void add(const float* x, const float* y, float* z) { *z = *x + *y; }'
 NOWHERE = 16
 ILLEGAL_ADDRESS = 700
 
 
-def main(library: str = "") -> None:
+def main(cubin: str, library: str = "") -> None:
     driver = LibCuda(0, library) if library else LibCuda(0)
-    module = driver.load_module(compile_source(SOURCE, "sm_{}{}".format(*driver.facts.capability)))
+    module = driver.load_module(Path(cubin).read_bytes())
     function = driver.function(module, "add", 0)
     stream, end = driver.stream(0), driver.event()
     memory = driver.allocate(16)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import kit
+from benchmarks.gpu import kernels, kit
 from benchmarks.gpu.kit import Array
 from clockwork_triton.artifact import Manifest
 from clockwork_triton.artifact.difference import difference
 from clockwork_triton.artifact.expectation import Expectation
 from clockwork_triton.worker.cuda.driver import CudaError
 from clockwork_triton.worker.cuda.libcuda import count, facts
-from converters.nvcc import find_compiler
+from converters.nvcc import compile_source, find_compiler
 
 KIT = "GPU_KIT"
 MADE = "bert"
@@ -30,7 +30,6 @@ def _gpus() -> int:
 
 
 needs_gpu = pytest.mark.skipif(_gpus() == 0, reason="no GPU on this machine")
-needs_nvcc = pytest.mark.skipif(find_compiler() is None, reason="no nvcc to compile kernels with")
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,24 @@ def subject(folder: Path) -> Subject:
         pytest.skip(f"{KIT} names no kit, and to make one, not here: {', '.join([*lacking, 'nvcc'])}")
     from benchmarks.gpu import prepare
 
-    arch = "sm_{}{}".format(*facts(0).capability)
-    return _of(prepare.write(folder, MADE, (1, 2, 4), (1, 4), arch, "tf32"))
+    return _of(prepare.write(folder, MADE, (1, 2, 4), (1, 4), _arch(), "tf32"))
+
+
+def kernel(name: str, source: str, *models: Path) -> bytes:
+    """Device code of benchmarks.gpu.kernels: of these folders of models, or else the kit's, or compiled here.
+    Skips the test where it is in none and there is no nvcc."""
+    if not models and os.environ.get(KIT):
+        models = tuple(model.folder for model in kit.read(Path(os.environ[KIT])))
+    for folder in models:
+        if (cubin := folder / kernels.FOLDER / name).exists():
+            return cubin.read_bytes()
+    if find_compiler() is None:
+        pytest.skip(f"{KIT} names no kit with {name}, and there is no nvcc to compile it")
+    return compile_source(source, _arch())
+
+
+def _arch() -> str:
+    return "sm_{}{}".format(*facts(0).capability)
 
 
 def _of(model: kit.Model) -> Subject:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.gpu import kernels
 from clockwork_triton.artifact.anonymous import AnonymousMemory
 from clockwork_triton.worker.cuda.driver import KernelCall
 from clockwork_triton.worker.cuda.libcuda import LibCuda, facts
-from converters.nvcc import compile_source
-from tests.gpu.subject import needs_gpu, needs_nvcc
+from tests.gpu.subject import kernel, needs_gpu
 
 pytestmark = needs_gpu
 
@@ -56,13 +55,8 @@ def test_an_event_that_was_never_recorded_has_happened(driver: LibCuda) -> None:
     assert driver.happened(driver.event())
 
 
-@needs_nvcc
-def test_a_graph_runs_its_kernels_in_order_and_can_be_changed(driver: LibCuda, tmp_path: Path) -> None:
-    text = (
-        'extern "C" __global__ void add(const float* x, const float* y, float* z)'
-        " { z[threadIdx.x] = x[threadIdx.x] + y[0]; }"
-    )
-    module = driver.load_module(compile_source(text, "sm_{}{}".format(*driver.facts.capability)))
+def test_a_graph_runs_its_kernels_in_order_and_can_be_changed(driver: LibCuda) -> None:
+    module = driver.load_module(kernel(kernels.ADD, kernels.ADD_SOURCE))
     function = driver.function(module, "add", 0)
     # Each in pages of its own: a page is pinned once.
     host, result = (AnonymousMemory(128).bytes[:128].view(np.float32) for _ in range(2))

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clockwork_triton.artifact import Manifest
+from benchmarks.gpu import kernels
 from clockwork_triton.controller.actions import ActionResult, Status
-from converters.nvcc import compile_source
 from tests.gpu.peer import SLOTS, Peer
-from tests.gpu.subject import Subject, needs_gpu, needs_nvcc, subject
+from tests.gpu.subject import Subject, kernel, needs_gpu, subject
 
 pytestmark = needs_gpu
 ROUNDS = 6
@@ -101,13 +100,13 @@ def test_a_model_that_moves_computes_where_it_is(peer: Peer, model: Subject, tmp
     assert peer.result(peer.infer(1, batch, 0)).status is Status.NOT_LOADED
 
 
-@needs_nvcc
 def test_a_kernel_that_faults_fails_its_infer_and_ends_the_worker(
     peer: Peer, model: Subject, tmp_path: Path
 ) -> None:
     faulty = tmp_path / "faulty"
     shutil.copytree(model.artifact, faulty)
-    (faulty / "kernels.cubin").write_bytes(compile_source(_faults(model.manifest), model.manifest.gpu_arch))
+    code = kernel(kernels.FAULTY, kernels.faulty_source(model.manifest), model.artifact.parent)
+    (faulty / "kernels.cubin").write_bytes(code)
     peer.register(1, faulty)
     assert peer.wait_registered(1) == ""
     _well(peer, peer.load(1, 0))
@@ -117,16 +116,3 @@ def test_a_kernel_that_faults_fails_its_infer_and_ends_the_worker(
     assert result.status is Status.DEVICE_ERROR
     assert result.message.startswith("CudaError: ")
     assert peer.ends()
-
-
-def _faults(manifest: Manifest) -> str:
-    """Functions of the artifact's names and arguments that write where nothing is."""
-    found = {launch.function: launch for every in manifest.launches.values() for launch in every}
-    functions = []
-    for name, launch in found.items():
-        arguments = ", ".join(f"void* a{number}" for number in range(len(launch.args)))
-        shared = "extern __shared__ char memory[];" if launch.shared_bytes else ""
-        functions.append(
-            f'extern "C" __global__ void {name}({arguments}) {{ {shared} *(volatile int*)16 = 1; }}\n'
-        )
-    return "".join(functions)

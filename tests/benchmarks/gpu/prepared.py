@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 import pytest
 
-from benchmarks.gpu import prepare
+from benchmarks.gpu import kernels, prepare
 from benchmarks.gpu.kit import Model
 from clockwork_triton.artifact.manifest import Launch
 from converters import device_code
@@ -72,6 +72,7 @@ def prepared(
     monkeypatch.setattr("benchmarks.architectures.build", lambda name: _network())
     monkeypatch.setattr(device_code, "compile_source", lambda text, arch: b"\x7fELF")
     monkeypatch.setattr(device_code, "build", keeping)
+    monkeypatch.setattr(kernels, "compile_source", lambda text, arch: b"\x7fELF")
     model = prepare.write(folder, "resnet50", sizes, sizes[:2], "sm_90", "tf32", weights=weights)
     launches = tuple(launch for every in code[0].launches.values() for launch in every)
     return Prepared(folder, model, code[0].source, launches)

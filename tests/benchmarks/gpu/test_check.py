@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import check, kit
-from benchmarks.gpu.results import Failure, Machine, Record, to_line
-from benchmarks.gpu.tasks import Plan, Task, share
+from benchmarks.gpu.results import KINDS, Failure, Machine, Record, to_line
+from benchmarks.gpu.tasks import OWN_SHARE, Plan, Task, share
 from tests.benchmarks.gpu.prepared import prepared
 from tests.cuda.emulator import needs_emulation
 from tests.worker.cuda.fake_library import build, needs_fake_library
@@ -83,12 +83,12 @@ def test_a_check_from_the_kit_to_the_report(tmp_path: Path, monkeypatch: pytest.
     assert found[f"{KEY}: serving overhead at most 1 ms at the median"][0] in ("met", "missed")
     assert found["the tests that need a GPU pass"][0] == "met"
     kinds = {record["record"] for record in report["records"]}
-    assert kinds == {"Machine", "Findings", "Infer", "Load", "Served", "Suite", "Busy", "Plain", "Failure"}
+    assert kinds == set(KINDS) - {"Torch"}
     failures = {record["what"] for record in report["records"] if record["record"] == "Failure"}
     assert failures == {"PyTorch"}
     assert list(report["seconds"]) == [
         *("machine", f"unpack {KEY}", f"infer {KEY}", f"load {KEY}", "PyTorch", "serving", "tests"),
-        *(f"busy {KEY}", f"plain {KEY}"),
+        *(f"busy {KEY}", f"register {KEY}", f"plain {KEY}"),
     ]
 
 
@@ -184,6 +184,19 @@ def test_time_is_shared_by_what_is_still_to_come() -> None:
     assert share([150.0, 50.0], 570.0) == 150.0
     assert share([150.0, 50.0], 100.0) == 75.0
     assert share([150.0, 50.0], -1.0) == 0.0
+
+
+def test_the_steps_share_the_deadline_and_the_infers_of_the_targets_have_time(tmp_path: Path) -> None:
+    models = [kit.Model(name, "tf32", (1, 16), True, tmp_path) for name in ("resnet50", "bert")]
+    steps = Plan(tmp_path, 0, 1, (), ()).steps(models)
+    left, limits = 570.0, {}
+    for number, (task, _) in enumerate(steps):
+        limits[task.name] = share([most for _, most in steps[number:]], left)
+        left -= limits[task.name]
+    assert left > -1e-6
+    # Twenty thousand INFERs of one image and of sixteen, of a quarter and four and a half milliseconds.
+    assert OWN_SHARE * limits[f"infer {KEY}"] > 20_000 * 4.75e-3
+    assert all(limit > 10 for limit in limits.values())
 
 
 def test_the_model_of_the_targets_comes_first(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks.gpu import coarse, kit
+from benchmarks.gpu import coarse, kernels, kit
 from benchmarks.gpu.__main__ import main
 from clockwork_triton.artifact import Manifest
 from converters.inspect import inspect
 from tests.benchmarks.gpu.prepared import prepared
 from tests.converters import models
 from tests.converters.models import small_convnet
+from tests.cuda.emulator import needs_nvcc
 
 
 def test_a_kit_has_what_a_check_and_a_server_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +29,20 @@ def test_a_kit_has_what_a_check_and_a_server_need(tmp_path: Path, monkeypatch: p
         "manifest.json",
         "weights.bin.xz",
     ]
+    assert sorted(path.name for path in (found.model.folder / kernels.FOLDER).iterdir()) == [
+        *("add.cubin", "faulty.cubin")
+    ]
+
+
+@needs_nvcc
+def test_the_kernels_of_tests_are_device_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest.read(prepared(tmp_path, monkeypatch).model.artifact)
+    monkeypatch.undo()
+    kernels.write(tmp_path, manifest)
+    code = (tmp_path / kernels.FOLDER / kernels.FAULTY).read_bytes()
+    names = {launch.function for launches in manifest.launches.values() for launch in launches}
+    assert all(name.encode() in code for name in names)
+    assert b"add" in (tmp_path / kernels.FOLDER / kernels.ADD).read_bytes()
 
 
 def test_a_kit_can_be_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def test_the_gpu_is_told_before_anyone_else_is_asked(monkeypatch: pytest.MonkeyP
     assert isinstance(first, Machine)
     assert first.facts["compute capability"] == "9.0"
     assert asked == []
-    assert next(records) == Machine({"driver": "unknown"})
+    assert next(records) == Machine({"driver": "unknown", "clock": "not followed"})
     assert asked == ["NVML"]
     assert list(records) == [Failure("findings", "OSError: it is ill")]
     assert asked == ["NVML", "doctor"]

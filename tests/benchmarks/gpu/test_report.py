@@ -13,9 +13,13 @@ from benchmarks.gpu.results import (
     Failure,
     Findings,
     Infer,
+    InferTimes,
     Load,
     Machine,
+    OneSlot,
+    Plain,
     Record,
+    Registering,
     Served,
     Suite,
     Times,
@@ -26,7 +30,10 @@ from benchmarks.gpu.verdicts import MISSED, NOT_MEASURED, verdicts
 KEY = "resnet50 tf32"
 MODEL = Model("resnet50", "tf32", (1,), True, Path("kit"))
 TIMES = Times(20_000, 100.0, 100.4, 100.9, 180.0)
-INFER = Infer(KEY, 1, 60, 1e-4, 2e-3, TIMES, 0.5, 0.6, 20.0, 40.0)
+WALL = Times(20_000, 130.0, 150.0, 260.0, 300.0)
+ANSWER = Times(20_000, 140.0, 165.0, 275.0, 310.0)
+INFER_TIMES = InferTimes(TIMES, WALL, ANSWER)
+INFER = Infer(KEY, 1, 8, 60, 1e-4, 2e-3, INFER_TIMES, 0.5, 0.6, 20.0, 40.0)
 LOAD = Load(KEY, 100_000_000, TIMES, Times(50, 2000.0, 2100.0, 2100.0, 2100.0), 52.0, {"weights": 1 << 28}, 0)
 WELL: list[Record] = [
     Machine({"GPU": "fake"}),
@@ -46,7 +53,9 @@ def test_all_is_well() -> None:
     report = Report(WELL, [MODEL], [KEY], {"machine": 0.3})
     found = {verdict.target: verdict.found for verdict in report.verdicts()}
     assert report.all_met
-    assert found[f"{KEY}, batch 1: p99.99 within 1 % of the median"] == "0.90 % over 20000 runs"
+    assert found[f"{KEY}, batch 1: p99.99 within 1 % of the median"] == (
+        "0.90 % over 20000 runs; by the wall clock 100.00 %"
+    )
     assert found[f"{KEY}: LOAD to other pages at 90 % of a raw copy"] == "96 % (50.0 of 52.0 GB/s)"
     assert found[f"{KEY}, batch 1: at most 1.5 times PyTorch's best"] == "1.11 times"
     # One millisecond, less the execution's tenth and the copies' twenty microseconds.
@@ -55,6 +64,9 @@ def test_all_is_well() -> None:
     assert "- GPU: fake\n- driver: 580.1\n\n" in text
     assert "| cores | 1 | more |" in text
     assert "| machine | 0.3 |" in text
+    wall, answer = "130.0 | 150.0 | 260.0 | 300.0", "140.0 | 165.0 | 275.0 | 310.0"
+    times = f"20000 | 100.0 | 100.4 | 100.9 | 180.0 | 0.90 % | {wall} | {answer}"
+    assert f"| {KEY} | 1 | 8 slots in turn | {times} |" in text
     assert json.loads(report.to_json())["records"][3]["model"] == KEY
 
 
@@ -89,7 +101,8 @@ def _state(target: str, *changed: Record) -> str:
 
 
 def test_what_is_missed_is_said() -> None:
-    few = Infer(KEY, 1, 60, float("nan"), 2e-3, Times(19_999, 100, 101, 101.2, 110), 0, 0, 0, 0)
+    slow = InferTimes(Times(19_999, 100, 101, 101.2, 110), TIMES, TIMES)
+    few = Infer(KEY, 1, 8, 60, float("nan"), 2e-3, slow, 0, 0, 0, 0)
     assert _state(f"{KEY}, batch 1: right", few) == MISSED
     assert _state(f"{KEY}, batch 1: at least 20000 runs", few) == MISSED
     assert _state(f"{KEY}, batch 1: p99.99 within 1 % of the median", few) == MISSED
@@ -100,8 +113,30 @@ def test_what_is_missed_is_said() -> None:
     assert _state(served, Served(KEY, 1, 800.0, 1.2, 1.2, 0.1)) == MISSED
     assert _state(served, Served(KEY, 16, 800.0, 1.2, 1.2, None)) == NOT_MEASURED
     assert _state("the tests that need a GPU pass", Suite("1 failed", passed=False)) == MISSED
-    random = Infer(KEY, 1, 60, None, 2e-3, TIMES, 0, 0, 0, 0)
+    random = Infer(KEY, 1, 8, 60, None, 2e-3, INFER_TIMES, 0, 0, 0, 0)
     assert _state(f"{KEY}, batch 1: right", random) == NOT_MEASURED
+
+
+def test_what_a_change_of_slot_costs_stands_in_rows_of_their_own() -> None:
+    same = InferTimes(Times(1000, 99.0, 99.0, 99.0, 99.0), WALL, ANSWER)
+    records: list[Record] = [Plain(KEY, 1, INFER_TIMES), INFER, OneSlot(KEY, 1, same)]
+    text = Report(records, [MODEL], [KEY], {}).to_markdown()
+    ways = [line.split(" | ")[2] for line in text.splitlines() if line.startswith(f"| {KEY} | 1 | ")]
+    assert ways[:3] == ["kernel by kernel", "8 slots in turn", "one slot"]
+    assert f"| {KEY} | 1 | one slot | 1000 | 99.0 |" in text
+
+
+def test_infers_beside_a_registration_stand_below_quiet_ones() -> None:
+    disturbed = InferTimes(TIMES, Times(20_000, 131.0, 900.0, 4000.0, 9000.0), ANSWER)
+    report = Report([Registering(KEY, 1, INFER_TIMES, disturbed, 12)], [MODEL], [KEY], {})
+    lines = report.to_markdown().splitlines()
+    first = lines.index("## INFER beside a registration, microseconds") + 4
+    assert lines[first].startswith(f"| {KEY} | 1 | nothing | 20000 | 100.0 |")
+    assert "| 131.0 | 900.0 | 4000.0 | 9000.0 |" in lines[first + 1]
+    assert lines[first + 1].startswith(f"| {KEY} | 1 | 12 registrations | 20000 |")
+    (record,) = json.loads(report.to_json())["records"]
+    assert record["times"]["wall"]["p99"] == 900.0
+    assert record["quiet"]["wall"]["longest"] == 300.0
 
 
 def test_a_report_is_written_over_the_last(tmp_path: Path) -> None:
