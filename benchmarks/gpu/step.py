@@ -20,7 +20,12 @@ from benchmarks.gpu.results import Failure, Record, Suite, to_line
 from benchmarks.gpu.tasks import Task
 from clockwork_triton.nvml import Nvml
 from clockwork_triton.worker.cuda.libcuda import LibCuda
-from clockwork_triton.worker.process import become_real_time, prepare_environment, prepare_process
+from clockwork_triton.worker.process import (
+    become_real_time,
+    keep_cores_awake,
+    prepare_environment,
+    prepare_process,
+)
 from converters.child import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +67,7 @@ def _measuring(
         model = kit.find(Path(task.kit), task.model)
         # As the process of a worker, and its thread of INFERs, and with the GPU's clock followed as there.
         prepare_process(())
+        keep_cores_awake()
         arguments = (task.runs, until) if timed else ()
         yield from what(
             model,

@@ -47,7 +47,7 @@ def sleep(facts: Facts) -> Finding:
     if facts.wake_us <= SHALLOW_US:
         return Finding(subject, Verdict.GOOD, found)
     if facts.may_keep_awake:
-        return Finding(subject, Verdict.GOOD, f"{found}; none sleeps while a GPU is served")
+        return Finding(subject, Verdict.GOOD, f"{found}; none sleeps so deeply while a GPU is served")
     return Finding(
         subject,
         Verdict.POOR,

@@ -18,6 +18,8 @@ _PR_SET_TIMERSLACK = 29
 
 WAKE_LATENCY = Path("/dev/cpu_dma_latency")
 """Holds, as long as it is open, how many microseconds a core may take to wake up: an int32."""
+LIGHT_SLEEP_US = 2
+"""The lightest sleep, without which idle cores would spin and take power and clock from busy ones."""
 
 # Kernels run on the executor's thread and those it shares them with, on the cores of this process; any
 # other pool of a library's would only get in their way.
@@ -62,13 +64,13 @@ def prepare_process(cores: Iterable[int]) -> None:
 
 
 def keep_cores_awake(path: Path = WAKE_LATENCY) -> bool:
-    """Has no core of the machine sleep as long as this process lives; whether that is permitted.
+    """Has no core of the machine sleep deeply as long as this process lives; whether that is permitted.
 
-    One that sleeps deeply takes tens to hundreds of microseconds to come back.
+    One that does takes tens to hundreds of microseconds to come back.
     """
     try:
         # Never closed: the system takes it back with the process.
-        os.write(os.open(path, os.O_WRONLY), (0).to_bytes(4, sys.byteorder))
+        os.write(os.open(path, os.O_WRONLY), LIGHT_SLEEP_US.to_bytes(4, sys.byteorder))
     except OSError as error:
         log.info("cores may sleep deeply: %s: %s", path, error.strerror)
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def test_what_is_written_is_held(tmp_path: Path) -> None:
     path = tmp_path / "cpu_dma_latency"
     path.touch()
     assert keep_cores_awake(path)
-    assert path.read_bytes() == bytes(4)
+    assert path.read_bytes() == (2).to_bytes(4, sys.byteorder)
     (fd,) = _open_at(path)
     assert not os.get_inheritable(fd), "it ends with this process"
     os.close(fd)
