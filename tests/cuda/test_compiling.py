@@ -86,14 +86,13 @@ def test_an_architecture_compiles_and_computes_what_it_should(tmp_path: Path, na
 @needs_nvcc
 @needs_emulation
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["resnet50", "bert"])
-@pytest.mark.parametrize("precision", ["tf32", "fp16"])
+@pytest.mark.parametrize(("name", "precision"), [("resnet50", "tf32"), ("bert", "tf32"), ("bert", "fp16")])
 def test_an_architecture_in_less_precision_passes_its_own_check(
     tmp_path: Path, name: str, precision: str
 ) -> None:
     """Rounding as the GPU does, at sizes whose kernels have other tiles and splits."""
     onnx.save(build(name), tmp_path / "model.onnx")
-    _convert(tmp_path / "model.onnx", tmp_path / "artifact", "sm_90", (1, 3), precision)
+    _convert(tmp_path / "model.onnx", tmp_path / "artifact", "sm_90", (1, 2), precision)
     artifact = EmulatedArtifact(tmp_path / "artifact")
     expectation = Expectation.read(tmp_path / "artifact", artifact.manifest)
     assert expectation is not None
