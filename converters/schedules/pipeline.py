@@ -17,6 +17,7 @@ from converters.schedules.cuda import layout as cuda_layout
 from converters.schedules.cuda import lowering as cuda_lowering
 from converters.schedules.cuda.conversions import with_conversions
 from converters.schedules.cuda.gpu import Gpu
+from converters.schedules.cuda.stacking import stack_products
 from converters.schedules.machine import Machine
 from converters.schedules.network import layout as cpu_layout
 from converters.schedules.network.fuse import fuse
@@ -66,7 +67,9 @@ def cuda_passes(target: tvm.target.Target, precision: str) -> list[Any]:
     )
     return [
         _templates(
-            lambda network: join_in_place(cuda_layout.assign_layouts(with_conversions(network), gpu)),
+            lambda network: join_in_place(
+                cuda_layout.assign_layouts(stack_products(with_conversions(network)), gpu)
+            ),
             cuda_lowering.is_anchor,
             lambda op, inputs, outputs: cuda_lowering.lower(op, inputs, outputs, gpu),
             [*_library(target), dlight.ApplyDefaultSchedule(*schedules)],
