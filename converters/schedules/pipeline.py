@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import tvm
 from tvm import relax
 
+from clockwork_triton.datatypes import itemsize
 from converters.schedules.cpu import lowering as cpu_lowering
 from converters.schedules.cpu.fallback import schedule_the_rest
 from converters.schedules.cpu.search import search_the_rest
@@ -15,11 +17,12 @@ from converters.schedules.cuda import layout as cuda_layout
 from converters.schedules.cuda import lowering as cuda_lowering
 from converters.schedules.cuda.conversions import with_conversions
 from converters.schedules.cuda.gpu import Gpu
+from converters.schedules.cuda.stacking import stack_products
 from converters.schedules.machine import Machine
 from converters.schedules.network import layout as cpu_layout
 from converters.schedules.network.fuse import fuse
 from converters.schedules.network.graph import Network
-from converters.schedules.network.joining import join_in_place
+from converters.schedules.network.joining import ALIGNMENT, join_in_place
 from converters.schedules.network.ops import Foreign
 from converters.schedules.network.reader import Reader, Unreadable
 from converters.schedules.network.simplify import simplify
@@ -28,6 +31,9 @@ from converters.schedules.replacements import replace_operators
 
 Lay = Callable[[Network], Network]
 """Chooses the layouts of a simplified network's tensors, and the algorithms of its operations."""
+
+KEPT = ("relax.strided_slice", "relax.reshape")
+"""What becomes no kernel where it only names memory."""
 
 
 def cpu_passes(target: tvm.target.Target, lower: Lower | None = None, trials: int = 0) -> list[Any]:
@@ -61,7 +67,9 @@ def cuda_passes(target: tvm.target.Target, precision: str) -> list[Any]:
     )
     return [
         _templates(
-            lambda network: join_in_place(cuda_layout.assign_layouts(with_conversions(network), gpu)),
+            lambda network: join_in_place(
+                cuda_layout.assign_layouts(stack_products(with_conversions(network)), gpu)
+            ),
             cuda_lowering.is_anchor,
             lambda op, inputs, outputs: cuda_lowering.lower(op, inputs, outputs, gpu),
             [*_library(target), dlight.ApplyDefaultSchedule(*schedules)],
@@ -90,14 +98,16 @@ def _templates(lay: Lay, is_anchor: Callable[[object], bool], lower: Lower, othe
 
 def _library(target: tvm.target.Target) -> list[Any]:
     """TVM's operators as kernels, those that follow each other fused."""
+    cuda = target.kind.name == "cuda"
     # Kernels of constants alone are run here and now, which those in CUDA C cannot be.
-    fold = [] if target.kind.name == "cuda" else [relax.transform.FoldConstant()]
+    fold = [] if cuda else [relax.transform.FoldConstant()]
+    legal = dict.fromkeys(KEPT, _unless_kept) if cuda else {}
     return [
         replace_operators(target),
         relax.transform.DecomposeOpsForInference(),
         relax.transform.CanonicalizeBindings(),
         *relax.pipeline.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(),
+        relax.transform.LegalizeOps(legal),
         relax.transform.AnnotateTIROpPattern(),
         *fold,
         relax.transform.FuseOps(),
@@ -105,3 +115,22 @@ def _library(target: tvm.target.Target) -> list[Any]:
         relax.transform.RewriteDataflowReshape(),
         relax.transform.DeadCodeElimination(),
     ]
+
+
+def _kept(builder: relax.BlockBuilder, call: Any) -> bool:
+    """Whether a slice or a reshape is a part of its input's memory as `network.joining` leaves them, from an
+    aligned place on along the first axis, or such a part in another shape."""
+    data, *rest = call.args
+    if call.op.name == "relax.reshape":
+        source = builder.lookup_binding(data) if isinstance(data, relax.Var) else None
+        kept = isinstance(source, relax.Call) and getattr(source.op, "name", "") in KEPT
+        return kept and _kept(builder, source)
+    if len(rest) != 3 or [int(axis) for axis in rest[0].fields] != [0]:
+        return False
+    _, *shape = (int(dim) for dim in data.ty.shape)
+    begin = int(rest[1].fields[0]) * prod(shape) * itemsize(str(data.ty.dtype))
+    return begin >= 0 and begin % ALIGNMENT == 0
+
+
+def _unless_kept(builder: relax.BlockBuilder, call: Any) -> Any:
+    return call if _kept(builder, call) else call.op.get_attr("FLegalize")(builder, call)

@@ -139,6 +139,11 @@ class _Layouts(Layouts):
         grouped = weight.reshape(groups, filters // groups, channels, -1)
         return self._columns(grouped.transpose(0, 3, 2, 1).reshape(groups, -1, filters // groups))
 
+    def _matrices(self, weight: Array) -> Array:
+        """[..., depth, columns] as `_columns` has every one of them."""
+        packed = self._columns(weight.reshape(-1, *weight.shape[-2:]))
+        return packed.reshape(*weight.shape[:-2], *packed.shape[1:])
+
     def _columns(self, matrices: Array) -> Array:
         """[groups, depth, columns] filled up with zeros; rounded to what tensor cores take; as pairs of
         halves [groups, depth / 2, columns, 2] where products are of halves."""
@@ -154,9 +159,9 @@ class _Layouts(Layouts):
     def _matmul(self, node: Node) -> bool:
         """A constant right operand is packed."""
         left, right = node.inputs
-        if right.data is None or any(n != 1 for n in right.shape[:-2]) or node.op.right is not None:
+        if right.data is None or node.op.right is not None:
             return False
-        weight = self.packed(right, "columns", lambda w: self._columns(w.reshape(1, *w.shape[-2:])))
+        weight = self.packed(right, "columns", self._matrices)
         op = replace(node.op, right=ops.PACKED)
         self.nodes.append(Node(op, (self.plain(left), weight), node.outputs))
         self._plain[node.output] = node.output

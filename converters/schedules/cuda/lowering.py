@@ -191,7 +191,11 @@ class _Lowering:
         ]
         packed = op.right == ops.PACKED
         left_strides = _matrix_strides(left.shape, op.left, len(shape))
-        right_strides = (0,) * len(shape) if packed else _matrix_strides(right.shape, op.right, len(shape))
+        if packed:  # whole matrices, one after the other
+            matrices = right.shape[: -3 if self._gpu.precision == "fp16" else -2]
+            right_strides = _matrix_strides((*matrices, 1, 1), None, len(shape))
+        else:
+            right_strides = _matrix_strides(right.shape, op.right, len(shape))
         depth = left.shape[op.left[-1] if op.left is not None else -1]
         right_outer = (*right_strides[:-2], 0)
         loops = collapse(
