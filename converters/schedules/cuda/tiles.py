@@ -36,6 +36,8 @@ class Tile:
     """Blocks that divide the depth of one tile."""
     stages: int = 4
     """Of the ring in shared memory that copies go to ahead of the products."""
+    resident: int = 1
+    """Blocks that a multiprocessor has room for at once."""
 
     @property
     def threads(self) -> int:
@@ -90,7 +92,7 @@ def choose_tile(gpu: Gpu, staging: Staging, rows: int, columns: int, depth: int,
                 moved = 2 * 4 * splits * rows * columns * batches
                 time += LAUNCH + moved / (part.multiprocessors * CACHE_BYTES)
             if best is None or time < best[0]:
-                best = time, replace(tile, splits=splits)
+                best = time, replace(tile, splits=splits, resident=admitted)
     assert best is not None
     return best[1]
 
