@@ -90,9 +90,10 @@ class _Writer:
         extents = self._extents
         constants = [
             f"  static constexpr int M = {self._problem.m}, N = {extents.columns}, K = {extents.depth};",
+            f"  static constexpr int DEPTH = {DEPTH};",
             f"  static constexpr int ROWS = {self._tile.rows}, COLUMNS = {self._tile.columns};",
             f"  static constexpr int WARPS_M = {self._tile.warps_m}, WARPS_N = {self._tile.warps_n};",
-            f"  static constexpr int DEPTH = {DEPTH}, STAGES = {self._tile.stages};",
+            f"  static constexpr int STEPS = {self.share // DEPTH}, STAGES = {self._tile.stages};",
             f"  static constexpr Arithmetic ARITHMETIC = {ARITHMETIC[self._problem.gpu.precision]};",
             f"  static constexpr bool HALF_WEIGHTS = {_bool(self._staging.half_weights)};",
             f"  static constexpr bool RIGHT_BY_COLUMN = {_bool(self._staging.by_column)};",

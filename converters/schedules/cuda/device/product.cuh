@@ -81,14 +81,16 @@ struct Sums {
     }
   }
 
+  // WHOLE: all of the tile's rows and columns are there. Guards would keep loads of the program behind stores.
+  template <bool WHOLE>
   INSIDE_MEMBER void store(const P& problem, int first_row, int first_column) const {
     EACH for (int i = 0; i < T::FRAGMENTS_M; ++i)
       EACH for (int e = 0; e < 2; ++e) {
         const int m = first_row + row + 16 * i + 8 * e + group;
-        if (m >= P::M) continue;
+        if (!WHOLE && m >= P::M) continue;
         EACH for (int j = 0; j < T::FRAGMENTS_N; ++j) {
           const int n = first_column + column + 8 * j + 2 * member;
-          if (n < P::N) problem.store(m, n, of[i][j][2 * e], of[i][j][2 * e + 1]);
+          if (WHOLE || n < P::N) problem.store(m, n, of[i][j][2 * e], of[i][j][2 * e + 1]);
         }
       }
   }
@@ -101,6 +103,8 @@ INSIDE void product(const P& problem, unsigned* shared, int first_row, int first
   LeftCopies<P> left(problem, stages, first_row, begin);
   RightCopies<P> right(problem, stages + 4 * T::LEFT_WORDS, first_column, begin);
   const int count = (end - begin + P::DEPTH - 1) / P::DEPTH;
+  // Stages that are filled before their turn: all where none is filled twice, else one is being read.
+  constexpr int AHEAD = P::STEPS <= P::STAGES ? P::STAGES : P::STAGES - 1;
   // In words from the first stage on.
   int filled = 0, read = 0;
   auto next = [](int stage) { return stage == (P::STAGES - 1) * T::STAGE_WORDS ? 0 : stage + T::STAGE_WORDS; };
@@ -115,13 +119,18 @@ INSIDE void product(const P& problem, unsigned* shared, int first_row, int first
     filled = next(filled);
   };
   Sums<P> sums;
-  EACH for (int number = 0; number < P::STAGES - 1; ++number) fetch(number);
+  EACH for (int number = 0; number < AHEAD; ++number) fetch(number);
   for (int number = 0; number < count; ++number) {
-    copies_arrived<P::STAGES - 2>();
+    copies_arrived<AHEAD - 1>();
     __syncthreads();
-    fetch(number + P::STAGES - 1);
+    if (P::STEPS > AHEAD) fetch(number + AHEAD);
+    else copies_commit();
     sums.add(shared + read, shared + read + T::LEFT_WORDS);
     read = next(read);
   }
-  sums.store(problem, first_row, first_column);
+  constexpr bool ALL_WHOLE = P::M % P::ROWS == 0 && P::N % P::COLUMNS == 0;
+  if (ALL_WHOLE || (first_row + P::ROWS <= P::M && first_column + P::COLUMNS <= P::N))
+    sums.template store<true>(problem, first_row, first_column);
+  else
+    sums.template store<false>(problem, first_row, first_column);
 }
