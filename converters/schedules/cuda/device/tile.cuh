@@ -3,16 +3,13 @@
 // Each stage of a ring holds DEPTH words of every row and column. A word is a float, or (HALF_WEIGHTS, right
 // operand only) two halves of neighbouring depths.
 //
-// The problem P says where elements are. What that takes is found before the first step, or moves on with the
-// steps, since until its copies have begun a block has nothing to multiply:
-//   P::left()                  where the left operand begins. Its depths are CHANNELS for each of TAPS taps;
-//   P::Row, P::row(m)          row m and
-//   P::Tap, P::tap(number)     a tap each know how far from there their elements are: `at`,
-//   P::LEFT_DEPTH              to which comes this for every channel;
-//   P::inside(row, tap)        whether there are elements, or zeros, as in all of P::nowhere(), a row
-//   P::right()                 where the right operand begins,
-//   P::RIGHT_DEPTH, P::RIGHT_COLUMN  and how far apart its words are
-// The constants are members too. K: all depths.
+// The problem P says where elements are; constants are members too, as K, which is all depths:
+//   left operand   TAPS taps of CHANNELS depths. An element is at P::left() + row.at + tap.at + channel * LEFT_DEPTH
+//                  for P::Row row = P::row(m) and P::Tap tap = P::tap(number), if P::inside(row, tap); else it is
+//                  zero, as is all of the row P::nowhere()
+//   right operand  words at P::right() + k * RIGHT_DEPTH + n * RIGHT_COLUMN; k counts words
+// A block has nothing to multiply until its copies have begun, so what finding them takes is done before the first
+// step, or behind the copies of the step before.
 
 enum Arithmetic { FP32, TF32, FP16 };
 
@@ -40,7 +37,7 @@ struct Tile {
   static_assert(LEFT_APART * LEFT_ACROSS == THREADS && LEFT_COPIES * LEFT_APART == P::ROWS);
   static_assert(RIGHT_APART * RIGHT_ACROSS == THREADS && RIGHT_COPIES * RIGHT_APART == RIGHT_ROWS);
   static_assert(FRAGMENTS_M > 0 && FRAGMENTS_N > 0 && P::DEPTH % 16 == 0);
-  static_assert(!(P::HALF_WEIGHTS && P::RIGHT_BY_COLUMN));
+  static_assert(!(P::HALF_WEIGHTS && P::RIGHT_BY_COLUMN) && RIGHT_COPIES <= 32);
 };
 
 // A bit for each of KERNEL taps, APART from each other from `origin` on, that is outside of an axis of SIZE.
