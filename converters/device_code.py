@@ -26,7 +26,7 @@ from converters.warps import whole_warps
 
 HEADERS = Path(__file__).parent / "schedules" / "cuda" / "device"
 MACHINE = "machine.cuh"
-TEMPLATES = ("elements.cuh", "halves.cuh", "rows.cuh", "product.cuh")
+TEMPLATES = ("elements.cuh", "halves.cuh", "rows.cuh", "tile.cuh", "product.cuh")
 AXES = {
     f"{kind}Idx.{axis}": (kind, number) for kind in ("block", "thread") for number, axis in enumerate("xyz")
 }

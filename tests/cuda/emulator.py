@@ -28,6 +28,8 @@ needs_emulation = pytest.mark.skipif(COMPILER is None, reason="no g++ to compile
 needs_nvcc = pytest.mark.skipif(find_compiler() is None, reason="no nvcc to compile device code with")
 
 POISON = 0xFF
+BEHIND = 4096
+"""Bytes behind every tensor, which nobody may write."""
 
 
 class Emulator:
@@ -102,6 +104,8 @@ class EmulatedArtifact:
         for step in variant.steps:
             for launch in manifest.launches[step.kernel]:
                 self._emulator.launch(launch, [addresses[step.args[i]] for i in launch.args])
+        for memory in (*outs, *spaces["workspace"], *self._segments):
+            assert (memory[-BEHIND:] == POISON).all(), "a kernel wrote behind the end of its memory"
         results = []
         for memory, tensor in zip(outs, manifest.outputs, strict=True):
             shape = (batch_size, *tensor.shape) if manifest.max_batch_size else tensor.shape
@@ -111,7 +115,7 @@ class EmulatedArtifact:
 
 
 def _memory(size: int) -> Array:
-    """Poisoned bytes that begin at a multiple of 256, as device memory does."""
-    memory = np.full(size + 256, POISON, np.uint8)
+    """So many poisoned bytes, and BEHIND, that begin at a multiple of 256, as device memory does."""
+    memory = np.full(size + 256 + BEHIND, POISON, np.uint8)
     begin = -memory.ctypes.data % 256
-    return memory[begin : begin + size]
+    return memory[begin : begin + size + BEHIND]

@@ -117,7 +117,7 @@ KERNEL(64) exchange(const float* x, float* y) {
 KERNEL(32) staged(const float* x, float* y) {
   DYNAMIC_SHARED(shared);
   unsigned* words = reinterpret_cast<unsigned*>(shared);
-  copy_async<1>(words + threadIdx.x, x + threadIdx.x, true);
+  copy_async<1>(shared_address(words + threadIdx.x), x + threadIdx.x, true);
   copies_commit();
   WAIT
   y[threadIdx.x] = float_of(words[threadIdx.x]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from onnx import TensorProto
 
 from converters.request import PRECISIONS
-from converters.schedules.cuda import problem
+from converters.schedules.cuda import problem, tiles
 from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.staging import Staging
 from converters.schedules.cuda.tiles import FEWER_STAGES, TILES, Tile
@@ -119,6 +120,26 @@ def test_every_tile_computes_the_same(
     heads = case.data("heads", 2, 40, 20)
     case.show("scores", case.op("MatMul", heads, case.op("Transpose", heads, perm=[0, 2, 1])))
     _check(case, tmp_path, monkeypatch, precision)
+
+
+@pytest.mark.parametrize("tile", [TILES[3], TILES[7]], ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def test_rows_columns_and_steps_about_those_of_a_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tile: Tile
+) -> None:
+    """One less, as many, and one more; what a block has none of is neither read nor written."""
+    monkeypatch.setattr(tiles, "TILES", (tile,))
+    case = Case()
+    about = (-1, 0, 1)
+    for rows, columns in product(about, about):
+        m, n = tile.rows + rows, 2 * tile.columns + columns
+        name = f"{m}x{n}"
+        x, w = case.data(f"x{name}", m, 20), case.random(f"w{name}", (20, n), 0.3)
+        sums = case.op("Add", case.op("MatMul", x, w), case.random(f"b{name}", (n,), 1.0))
+        case.show(name, case.op("Relu", case.op("Add", sums, case.data(f"r{name}", m, n))))
+    for depth in (32, 33, 64, 65, 96, 128, 160, 161):
+        x, w = case.data(f"x{depth}", 2, depth), case.random(f"w{depth}", (depth, 8), 0.3)
+        case.show(f"{depth} deep", case.op("MatMul", x, w))
+    _check(case, tmp_path, monkeypatch)
 
 
 def test_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.request import PRECISIONS
 from converters.schedules.cuda.gpu import Gpu
-from converters.schedules.cuda.parts import KIB, PARTS, REGISTERS, part_of
+from converters.schedules.cuda.parts import KIB, PARTS, REGISTERS, RESERVED_BYTES, part_of
 from converters.schedules.cuda.staging import Staging
 from converters.schedules.cuda.tiles import TILES, Tile, choose_tile
 
@@ -35,8 +37,11 @@ def test_a_tile_fits_a_block_of_its_part(
     gpu = Gpu(capability, precision)
     tile = choose_tile(gpu, staging, *shape)
     assert tile.shared_bytes(staging) <= gpu.part.block_shared_bytes
-    assert tile.threads * tile.registers <= REGISTERS
-    assert 1 <= tile.splits <= max(1, -(-shape[2] // 32))
+    assert tile.resident * tile.threads * tile.registers <= REGISTERS
+    assert tile.resident * (tile.shared_bytes(staging) + RESERVED_BYTES) <= gpu.part.shared_bytes
+    steps = -(-shape[2] // 32)
+    assert 1 <= tile.splits <= steps
+    assert 1 <= tile.stages <= -(-steps // tile.splits)
 
 
 def test_a_tile_is_chosen_for_the_part() -> None:
@@ -54,6 +59,14 @@ def test_a_large_tile_has_fewer_stages_where_shared_memory_is_small(capability: 
     tile = choose_tile(Gpu(capability, "tf32"), Staging(), 50_000, 256, 2304, 1)
     assert tile.shared_bytes(Staging()) <= 99 * KIB
     assert choose_tile(Gpu(90, "tf32"), Staging(), 50_000, 256, 2304, 1).stages == 4
+
+
+def test_a_product_of_few_steps_leaves_memory_to_other_blocks() -> None:
+    gpu = Gpu(90, "tf32")
+    tile = choose_tile(gpu, Staging(), 784, 512, 64, 1)
+    assert tile.stages == 2
+    staged = replace(tile, stages=4).shared_bytes(Staging()) + RESERVED_BYTES
+    assert tile.resident * staged > gpu.part.shared_bytes
 
 
 def test_the_bytes_of_a_tile_are_those_that_its_kernel_takes() -> None:

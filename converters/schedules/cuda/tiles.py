@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from converters.schedules.cuda.gpu import Gpu
 from converters.schedules.cuda.parts import REGISTERS, RESERVED_BYTES
@@ -36,6 +36,8 @@ class Tile:
     """Blocks that divide the depth of one tile."""
     stages: int = 4
     """Of the ring in shared memory that copies go to ahead of the products."""
+    resident: int = 1
+    """Blocks that a multiprocessor has room for at once."""
 
     @property
     def threads(self) -> int:
@@ -74,34 +76,35 @@ def choose_tile(gpu: Gpu, staging: Staging, rows: int, columns: int, depth: int,
     best: tuple[float, Tile] | None = None
     part = gpu.part
     steps = -(-depth // DEPTH)
-    for tile in _fitting(gpu, staging):
-        blocks = -(-rows // tile.rows) * -(-columns // tile.columns) * batches
-        admitted = _admitted(gpu, staging, tile)
-        busy = _busy(gpu, tile)
-        for splits in range(1, min(MOST_SPLITS, steps) + 1):
-            share = -(-steps // splits)
-            if splits > 1 and (blocks * splits > 2 * part.multiprocessors or (splits - 1) * share >= steps):
-                continue
-            together = max(1, min(admitted, -(-blocks * splits // part.multiprocessors)))
-            waves = -(-blocks * splits // (part.multiprocessors * together))
-            time = waves * (ENDS + share * max(together * busy, STEP))
-            if splits > 1:
-                # Each split's sums are written and read again.
-                moved = 2 * 4 * splits * rows * columns * batches
-                time += LAUNCH + moved / (part.multiprocessors * CACHE_BYTES)
-            if best is None or time < best[0]:
-                best = time, replace(tile, splits=splits)
+    for tile, splits in product(TILES, range(1, min(MOST_SPLITS, steps) + 1)):
+        blocks = -(-rows // tile.rows) * -(-columns // tile.columns) * batches * splits
+        share = -(-steps // splits)
+        if splits > 1 and (blocks > 2 * part.multiprocessors or (splits - 1) * share >= steps):
+            continue
+        staged = _staged(gpu, staging, tile, share)
+        if staged is None:
+            continue
+        admitted = _admitted(gpu, staging, staged)
+        together = max(1, min(admitted, -(-blocks // part.multiprocessors)))
+        waves = -(-blocks // (part.multiprocessors * together))
+        time = waves * (ENDS + share * max(together * _busy(gpu, tile), STEP))
+        if splits > 1:
+            # Each split's sums are written and read again.
+            moved = 2 * 4 * splits * rows * columns * batches
+            time += LAUNCH + moved / (part.multiprocessors * CACHE_BYTES)
+        if best is None or time < best[0]:
+            best = time, replace(staged, splits=splits, resident=admitted)
     assert best is not None
     return best[1]
 
 
-def _fitting(gpu: Gpu, staging: Staging) -> Iterator[Tile]:
-    """The tiles that a block has the shared memory for, if need be with fewer stages."""
-    for tile in TILES:
-        for staged in (tile, replace(tile, stages=FEWER_STAGES)):
-            if staged.shared_bytes(staging) <= gpu.part.block_shared_bytes:
-                yield staged
-                break
+def _staged(gpu: Gpu, staging: Staging, tile: Tile, steps: int) -> Tile | None:
+    """The tile with the stages that it has steps for and a block has shared memory for, if it has."""
+    for stages in (tile.stages, FEWER_STAGES):
+        staged = replace(tile, stages=min(stages, steps))
+        if staged.shared_bytes(staging) <= gpu.part.block_shared_bytes:
+            return staged
+    return None
 
 
 def _admitted(gpu: Gpu, staging: Staging, tile: Tile) -> int:

@@ -36,12 +36,25 @@ class Window:
         """Whether an output pixel depends on the input pixel of the same number alone."""
         return prod(self.kernel) == 1 and prod(self.strides) == 1 and self.input == self.output
 
+    def origin(self, axis: int, position: str) -> str:
+        """The input position under the first tap of the window at output `position`; where it is transposed,
+        inputs are `strides` positions apart."""
+        stride, pad = self.strides[axis], self.pads[axis]
+        if self.transposed:
+            return f"{position} + {pad}"
+        at = position if stride == 1 else f"{position} * {stride}"
+        return at + (f" - {pad}" if pad else "")
+
     def place(self, axis: int, position: str, tap: str) -> str:
         """The input position under a tap of the window at output `position`; not for transposed ones."""
-        stride, dilation, pad = self.strides[axis], self.dilations[axis], self.pads[axis]
-        at = position if stride == 1 else f"{position} * {stride}"
-        tap = tap if dilation == 1 else f"{tap} * {dilation}"
-        return f"{at} + {tap}" + (f" - {pad}" if pad else "")
+        dilation = self.dilations[axis]
+        return f"{self.origin(axis, position)} + {tap if dilation == 1 else f'{tap} * {dilation}'}"
+
+    def overhangs(self, axis: int) -> bool:
+        """Whether there are taps outside of the input; not for transposed ones."""
+        reach = (self.kernel[axis] - 1) * self.dilations[axis]
+        last = (self.output[axis] - 1) * self.strides[axis] - self.pads[axis] + reach
+        return self.pads[axis] > 0 or last >= self.input[axis]
 
     def open_taps(self, code: Code, position: Sequence[str]) -> int:
         """Opens loops over the taps t0, t1, ... whose inputs s0, s1, ... are inside; how many braces."""

@@ -21,7 +21,7 @@
 #define EACH
 #define INSIDE static inline
 #define INSIDE_MEMBER inline
-#define KERNEL(threads) extern "C" void
+#define KERNEL(...) extern "C" void
 #define DYNAMIC_SHARED(name) unsigned char* const name = emulation::shared.data()
 #define __global__
 #define __device__
@@ -242,8 +242,10 @@ static inline T __shfl_sync(unsigned, T value, int from, int width = 32) {
   return shuffled(value, emulation::lane() / width * width + from % width);
 }
 
+using Shared = unsigned char*;
+static inline Shared shared_address(void* pointer) { return static_cast<Shared>(pointer); }
 template <int WORDS>
-static inline void copy_async(unsigned* to, const void* from, bool there) {
+static inline void copy_async(Shared to, const void* from, bool there) {
   const uintptr_t size = 4 * WORDS;
   if (reinterpret_cast<uintptr_t>(to) % size || reinterpret_cast<uintptr_t>(from) % size)
     emulation::fail("copies from or to an address that is not aligned");

@@ -2,13 +2,19 @@
 #define EACH _Pragma("unroll")
 #define INSIDE static __device__ __forceinline__
 #define INSIDE_MEMBER __device__ __forceinline__
-#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+// KERNEL(threads of a block, blocks that share a multiprocessor): where the latter is told, the compiler gives what
+// registers that leaves to loads ahead of their use, in place of more blocks.
+#define KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 
-// Begins copying `WORDS` (1 or 4) aligned words to shared memory; zeros where there is nothing to copy.
+// An address in shared memory, in bytes.
+using Shared = unsigned;
+INSIDE Shared shared_address(void* pointer) { return static_cast<unsigned>(__cvta_generic_to_shared(pointer)); }
+
+// Begins copying `WORDS` (1 or 4) aligned words to shared memory; zeros where there is nothing to copy, for which
+// `global` may point anywhere.
 template <int WORDS>
-INSIDE void copy_async(unsigned* shared, const void* global, bool there) {
-  const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+INSIDE void copy_async(Shared to, const void* global, bool there) {
   const int bytes = there ? 4 * WORDS : 0;
   if constexpr (WORDS == 4) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
