@@ -52,7 +52,7 @@ def test_a_unary_call(tmp_path: Path, size: int) -> None:
     ("arguments", "expected"),
     [
         (["--http2-prior-knowledge"], "405"),
-        (["--http2-prior-knowledge", "-d", "x"], "415"),
+        (["--http2-prior-knowledge", "-X", "POST"], "415"),
         (["--http1.1"], "505"),
         (["--http2"], "505"),
     ],
