@@ -37,29 +37,28 @@ def found_devices() -> tuple[tuple[str, ...], str]:
                 "clockwork-triton doctor says what to do"
             )
     found = [f"cuda:{ordinal}" for ordinal in range(gpus)]
-    old = {device: reason for device in found if (reason := _too_old(gpu_facts(device)))}
-    if old:
-        warning = f"GPUs not used: {', '.join(f'{device} ({reason})' for device, reason in old.items())}"
-    return (*(device for device in found if device not in old), "cpu:0"), warning
+    unusable = {f"cuda:{ordinal}": reason for ordinal in range(gpus) if (reason := _unusable(ordinal))}
+    if unusable:
+        warning = f"GPUs not used: {', '.join(f'{device} ({reason})' for device, reason in unusable.items())}"
+    return (*(device for device in found if device not in unusable), "cpu:0"), warning
 
 
 def check_gpus(devices: Sequence[str]) -> None:
     """ServerError, with the reason, if one of the devices is a GPU that cannot be used."""
     for device in devices:
         gpu = gpu_of(device)
-        if gpu is None:
-            continue
-        try:
-            reason = _too_old(libcuda.facts(gpu))
-        except CudaError as error:
-            reason = str(error)
-        if reason:
+        if gpu is not None and (reason := _unusable(gpu)):
             raise ServerError(Code.INVALID_ARG, f"{device} cannot be used: {reason}")
 
 
-def _too_old(gpu: GpuFacts | None) -> str:
-    """Why nothing can be compiled for a GPU; empty where it can, or where the GPU does not say."""
-    if gpu is None or gpu.capability >= OLDEST:
+def _unusable(ordinal: int) -> str:
+    """Why a GPU cannot be used: it does not say what it is, or nothing can be compiled for it. Empty where it
+    can."""
+    try:
+        gpu = libcuda.facts(ordinal)
+    except CudaError as error:
+        return str(error)
+    if gpu.capability >= OLDEST:
         return ""
     own, oldest = text_of(gpu.capability), text_of(OLDEST)
     return f"{gpu.name} has compute capability {own}, and models are compiled for {oldest} or newer"

@@ -14,7 +14,7 @@ from converters.request import ConversionError
 
 FLAGS = ("-std=c++17", "-O3", "-w")
 # What nvcc says where it finds no compiler of the host, or gcc no part for C++.
-_NO_HOST_COMPILER = ("Failed to preprocess host compiler properties", "cc1plus")
+_NO_HOST_COMPILER = ("Failed to preprocess host compiler properties", "cannot execute 'cc1plus'")
 
 
 def find_compiler() -> str | None:

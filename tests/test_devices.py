@@ -98,11 +98,13 @@ def test_gpus_that_nothing_can_be_compiled_for_are_left_out_and_named(
     assert divmod(arch.OLDEST, 10) == OLDEST, "as the converters have it"
 
 
-def test_a_gpu_that_does_not_say_what_it_is_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is wrong with it shows when it is opened."""
+def test_a_gpu_that_does_not_say_what_it_is_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch, (9, 0))
     monkeypatch.setattr(devices.libcuda, "count", lambda: 2)
-    assert devices.found_devices() == (("cuda:0", "cuda:1", "cpu:0"), "")
+    found, warning = devices.found_devices()
+    assert found == ("cuda:0", "cpu:0")
+    assert warning == "GPUs not used: cuda:1 (there is no GPU 1)"
+    devices.check_gpus(found)
 
 
 def test_a_gpu_that_is_asked_for_must_be_one_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

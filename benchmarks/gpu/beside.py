@@ -72,13 +72,13 @@ def registering(
         quiet = infer_times(opened, batch, runs, (until - time.monotonic()) / 2)
         with _registrations(opened) as answers:
             times = infer_times(opened, batch, runs, until - time.monotonic(), enough=lambda: bool(answers))
-            count = len(answers)
-        if errors := [answer for answer in answers if answer]:
-            yield Failure(step, errors[0])
-        elif not count:
-            yield Failure(step, "no registration came to its end in time")
-        else:
-            yield Registering(model.key, batch, quiet, times, count)
+            # Before the last registration is waited for, which may take longer than there is time.
+            if errors := [answer for answer in answers if answer]:
+                yield Failure(step, errors[0])
+            elif not answers:
+                yield Failure(step, "no registration came to its end in time")
+            else:
+                yield Registering(model.key, batch, quiet, times, len(answers))
 
 
 @contextmanager
@@ -92,14 +92,18 @@ def _registrations(bench: Bench) -> Iterator[list[str]]:
     answers: list[str] = []
     ended = threading.Event()
 
-    def answer(model_id: int, error: str) -> None:
-        answers.append(error)
-        registrar.unregister(model_id)
-        if not (error or ended.is_set()):
-            registrar.register(model_id, bench.artifact)
+    def done() -> None:
+        if ended.is_set() or any(answers):
+            return
+        if bench.device.registered(OTHER_ID) is not None:
+            registrar.unregister(OTHER_ID)
+        else:
+            registrar.register(OTHER_ID, bench.artifact)
 
     performer = Performer(bench.device, SLOTS)
-    registrar = Registrar(bench.device, performer, lambda timeout_s: True, answer)
+    registrar = Registrar(
+        bench.device, performer, lambda timeout_s: True, lambda model_id, error: answers.append(error), done
+    )
     registrar.start()
     registrar.register(OTHER_ID, bench.artifact)
     try:

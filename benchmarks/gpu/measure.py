@@ -39,12 +39,14 @@ def infers(
         for number, batch in enumerate(model.batches):
             share = (until - time.monotonic()) / (len(model.batches) - number)
             few_s = ONE_SLOT_SHARE * share
+            step = f"infer {model.key} {batch}"
             try:
                 yield _infer(model, opened, batch, expectation, runs, share - few_s)
+                step = f"one slot {model.key} {batch}"
                 few = infer_times(opened, batch, min(runs, ONE_SLOT_RUNS), few_s, slots=1)
                 yield OneSlot(model.key, batch, few)
             except Exception as error:
-                yield failure(f"infer {model.key} {batch}", error)
+                yield failure(step, error)
 
 
 def _infer(

@@ -114,10 +114,7 @@ class WorkerState:
         self.fading_ns = FAR
 
     def clock(self, mhz: int, now_ns: int) -> None:
-        """Takes note of the device's clock as just seen, on which running times depend; 0 where nobody has
-        looked."""
-        if not mhz:
-            return
+        """Takes note of the device's clock as just seen, on which running times depend."""
         if abs(mhz - self.clock_mhz) > CLOCK_NOISE * self.clock_mhz:
             self.clock_mhz = mhz
             for replica in self.replicas.values():

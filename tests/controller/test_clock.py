@@ -106,14 +106,13 @@ def test_a_clock_that_is_seen_late_is_not_counted_twice(replica: Replica) -> Non
     replica.ran(0, 1_000_000, 1)
     replica.worker.clock(1500, 1)
     for now_ns in range(2, 2 + WINDOW):
-        replica.worker.clock(0, now_ns)
         replica.ran(0, 1_500_000, now_ns)
     replica.worker.clock(1000, 30)
     assert replica.bound_ns == [1_500_000, 4_500_000]
 
 
-@pytest.mark.parametrize("mhz", [0, 1500, 1490, 1510])
-def test_noise_and_silence_change_nothing(replica: Replica, mhz: int) -> None:
+@pytest.mark.parametrize("mhz", [1500, 1490, 1510])
+def test_noise_changes_nothing(replica: Replica, mhz: int) -> None:
     replica.worker.clock(1500, 0)
     replica.worker.clock(mhz, 0)
     assert replica.bound_ns == [1_000_000, 3_000_000]

@@ -12,6 +12,7 @@ from converters.request import ConversionError
 MISSING = """gcc: No such file or directory
 nvcc fatal   : Failed to preprocess host compiler properties."""
 PART_MISSING = "gcc: fatal error: cannot execute 'cc1plus': execvp: No such file or directory"
+KILLED = "gcc: fatal error: Killed signal terminated program cc1plus"
 ERROR = "kernels.cu(1): error: this declaration has no storage class or type specifier"
 
 
@@ -27,9 +28,10 @@ def _compiler(folder: Path, stderr: str) -> None:
     [
         (MISSING, r"needs g\+\+ on the PATH beside nvcc: gcc: No such file or directory\Z"),
         (PART_MISSING, r"needs g\+\+ on the PATH beside nvcc: gcc: fatal error: cannot execute"),
+        (KILLED, "nvcc cannot compile the model: gcc: fatal error: Killed"),
         (ERROR, r"nvcc cannot compile the model: kernels\.cu\(1\): error"),
     ],
-    ids=["no gcc", "no C++", "an error"],
+    ids=["no gcc", "no C++", "no memory", "an error"],
 )
 def test_a_compiler_of_the_host_that_is_missing_is_told_from_code_that_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, said: str

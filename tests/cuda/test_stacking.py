@@ -124,6 +124,16 @@ def test_what_would_be_copied_is_not_stacked(tmp_path: Path, monkeypatch: pytest
     assert len(_launched(tmp_path)) == 11
 
 
+def test_an_addition_that_makes_more_of_a_product_is_no_bias(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case()
+    x = case.data("x", 4, 8)
+    column = case.op("MatMul", x, case.random("w", (8, 1), 0.3))
+    case.show("outer", case.op("Add", column, case.random("b", (5,), 1.0)))
+    _check(case, tmp_path, monkeypatch)
+
+
 def test_constants_of_several_matrices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case()
     x = case.data("x", 2, 1, 3, 5, 9)

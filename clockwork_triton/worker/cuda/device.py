@@ -27,8 +27,9 @@ from clockwork_triton.worker.cuda.streams import Span, Streams, Waiter
 from clockwork_triton.worker.device import DeviceOptions, Outputs, Registered
 from clockwork_triton.worker.suitability import check_fit, check_gpu
 
-# Copies of weights under way at once: the copy engine always has one more, and inputs wait for two at most.
-COPIES_IN_FLIGHT = 2
+# Copies of weights under way at once: the copy engine has two more while the thread comes to give it another,
+# and inputs wait for three at most.
+COPIES_IN_FLIGHT = 3
 # Memory that the driver's context, device code and graphs take, which nobody can tell beforehand; where
 # weights get all that is left, there will be more models, so at least such a part is left too.
 RESERVED_BYTES = 512 * MIB

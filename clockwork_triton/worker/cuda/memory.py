@@ -13,8 +13,8 @@ import numpy as np
 from clockwork_triton.artifact.anonymous import AnonymousMemory, Bytes
 from clockwork_triton.worker.cuda.driver import CudaError, Driver
 
-# So much is read and pinned at once, a millisecond, and copied at once, 80 us at 50 GB/s: two of these under
-# way keep a link busy, and the inputs of an INFER wait for no more.
+# So much is read and pinned at once, a millisecond, and copied at once, 80 us at 50 GB/s: a few of these
+# under way keep a link busy, and the inputs of an INFER wait for no more.
 PIECE_BYTES = 4 << 20
 
 

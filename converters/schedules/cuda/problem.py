@@ -30,8 +30,8 @@ class Left:
 
 @dataclass(frozen=True)
 class Right:
-    """The right operand: [batch axes, depth, column] by strides, of floats; or `packed`, as `pack` makes
-    it."""
+    """The right operand: [batch axes, depth, column] by strides, of floats; or `packed`, as `layout`
+    makes it: a matrix for each of the batch, one after the other, whatever the strides."""
 
     name: str
     batch: tuple[int, ...]

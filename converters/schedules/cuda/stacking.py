@@ -74,16 +74,18 @@ class _Stacking(Builder):
         if right.data is None or right.rank != 2 or left.data is not None:
             return None
         # Whole rows, so that all batch sizes have the same constants.
-        aligned = right.shape[1] * np.dtype(right.dtype).itemsize % ALIGNMENT == 0
+        if right.shape[1] * np.dtype(right.dtype).itemsize % ALIGNMENT:
+            return None
         dense = self._biased(node)
-        return dense if aligned and self._can_be_part(dense.result) else None
+        return dense if self._can_be_part(dense.result) else None
 
     def _biased(self, node: Node) -> _Dense:
         product = node.output
         match self._readers.get(product, ()):
             case [Node(op=ops.Pointwise("add"), inputs=(first, second)) as add] if first is product:
                 bias = channel_values(second, product.rank, product.rank - 1, product.shape[-1])
-                if bias is not None and product not in self._source.outputs:
+                kept = add.output.shape == product.shape and product not in self._source.outputs
+                if bias is not None and kept:
                     return _Dense((node, add), bias)
         return _Dense((node,), None)
 

@@ -18,7 +18,7 @@ class Staging:
     by_column: bool = False
 
     def words(self, rows: int, columns: int) -> int:
-        """Of one stage of a tile of so many rows and columns: Tile::STAGE_WORDS of device/product.cuh."""
+        """Of one stage of a tile of so many rows and columns: Tile::STAGE_WORDS of device/tile.cuh."""
         pad_left = 8 if self.halves else 4
         pad_right = 4 if self.halves and not self.half_weights else 8
         across = DEPTH + pad_left if self.by_column else columns + pad_right

@@ -87,6 +87,6 @@ def channel_values(constant: Tensor, rank: int, axis: int, channels: int) -> Arr
     if constant.data is None or constant.rank > rank:
         return None
     shape = (1,) * (rank - constant.rank) + constant.shape
-    if any(dim != 1 for i, dim in enumerate(shape) if i != axis):
+    if any(dim != 1 for i, dim in enumerate(shape) if i != axis) or shape[axis] not in (1, channels):
         return None
     return np.broadcast_to(constant.data.reshape(-1), (channels,))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import beside, measure
-from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.bench import Bench, Run
 from benchmarks.gpu.results import Busy, Failure, Infer, OneSlot, Registering, from_line, to_line
 from clockwork_triton.worker.cuda.device import CudaDevice
 from clockwork_triton.worker.cuda.driver import CudaError
@@ -82,8 +82,30 @@ def test_another_model_is_loaded_meanwhile(found: Prepared) -> None:
     (busy,) = beside.busy(found.model, gpu.open, RUNS, FOREVER, **gpu.device)
     assert isinstance(busy, Busy)
     assert busy.times.gpu.count >= RUNS
-    assert busy.loads >= 1
     assert from_line(to_line(busy)) == busy
+
+
+def test_infers_go_on_until_a_load_has_ended(found: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    enough, more = threading.Event(), 5
+    load, infer = Bench.load, Bench._infer
+    seen: list[int] = []
+
+    def late(bench: Bench, place: int = 0, model_id: int = 1) -> int:
+        assert model_id == 1 or enough.wait(TIMEOUT_S)
+        return load(bench, place, model_id)
+
+    def counting(bench: Bench, batch: int, slot: int) -> Run:
+        seen.append(slot)
+        if len(seen) == measure.WARM_UP + RUNS + more:
+            enough.set()
+        return infer(bench, batch, slot)
+
+    monkeypatch.setattr(Bench, "load", late)
+    monkeypatch.setattr(Bench, "_infer", counting)
+    gpu = FakeGpu({})
+    (busy,) = beside.busy(found.model, gpu.open, RUNS, FOREVER, **gpu.device)
+    assert isinstance(busy, Busy)
+    assert busy.times.gpu.count >= RUNS + more
 
 
 def test_inputs_that_wait_behind_weights_show_in_the_answer(found: Prepared) -> None:
@@ -139,7 +161,7 @@ def test_a_registration_beside_infers_shows_in_what_they_take(found: Prepared) -
     assert isinstance(record, Registering)
     assert record.quiet.gpu.count == RUNS <= record.times.gpu.count
     assert record.registrations >= 1
-    quiet, times = record.quiet.wall, record.times.wall
+    quiet, times = record.quiet.answer, record.times.answer
     assert times.longest - quiet.longest == pytest.approx(PAUSE_NS / 1e3, rel=0.01)
     assert from_line(to_line(record)) == record
     (driver,) = gpu.opened

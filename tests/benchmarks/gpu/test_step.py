@@ -22,6 +22,7 @@ def test_what_is_measured_has_what_a_worker_has(tmp_path: Path, monkeypatch: pyt
     given: list[Any] = []
     monkeypatch.setattr(Nvml, "open", lambda: nvml)
     monkeypatch.setattr(step, "prepare_process", given.append)
+    monkeypatch.setattr(step, "keep_cores_awake", lambda: given.append("awake"))
     monkeypatch.setattr(step, "LibCuda", given.append)
 
     def measuring(model: object, open_driver: Any, runs: int, until: float, **bench: Any) -> Iterator[Record]:
@@ -32,4 +33,4 @@ def test_what_is_measured_has_what_a_worker_has(tmp_path: Path, monkeypatch: pyt
     key = prepared(tmp_path / "kit", monkeypatch, weights=False).model.key
     task = Plan(tmp_path / "kit", 3, 7, (), ()).task("infer", key)
     list(step._measuring(measuring)(task, 9.0))
-    assert given == [(), 3, 7, 9.0, {"nvml": nvml, "prepare": become_real_time}]
+    assert given == [(), "awake", 3, 7, 9.0, {"nvml": nvml, "prepare": become_real_time}]
