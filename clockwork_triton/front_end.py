@@ -147,7 +147,7 @@ class FrontEnd:
         self._plane.stop_accepting()
         try:
             await asyncio.wait_for(self._plane.drained(), grace_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             log.warning("requests were still under way after %g s", grace_s)
         await self._ports.stop(1.0)
         return b""

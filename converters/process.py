@@ -52,7 +52,7 @@ class Process:
         if it dies; unless the answer was a refusal, the process is dead then."""
         try:
             answer = await asyncio.wait_for(self._converse(job, report), timeout_s)
-        except (TimeoutError, asyncio.TimeoutError):
+        except TimeoutError:
             await self.kill()
             raise ConversionError(f"it took longer than {timeout_s:.0f} s") from None
         except BaseException:

@@ -7,14 +7,9 @@ A model of a kit is converted already, so neither TVM nor the linker is needed w
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 COMPILERS = frozenset({"apache-tvm", "apache-tvm-ffi", "ziglang"})

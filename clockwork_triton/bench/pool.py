@@ -27,7 +27,7 @@ class Pool:
         try:
             for _ in range(self._count):
                 self.connections.append(await self._connect())
-        except (OSError, asyncio.TimeoutError) as error:
+        except OSError as error:
             self._close()
             raise BenchError(f"{self._address}: {error or 'no settings came'}") from None
         self._keeper = asyncio.create_task(self._keep())

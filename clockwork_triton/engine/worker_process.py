@@ -73,7 +73,7 @@ class WorkerProcess:
             raise
         try:
             return await asyncio.wait_for(self._greeted, timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             self.kill()
             raise RuntimeError(f"worker {self.worker_id} ({self.options.device}) did not start") from None
 

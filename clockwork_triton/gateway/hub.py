@@ -130,7 +130,7 @@ class Hub:
         await session.start(self._options.arena_fds[number])
         try:
             error = await asyncio.wait_for(listening, self._options.start_timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             error = f"front end {number} did not start"
         if error:
             await session.stop()

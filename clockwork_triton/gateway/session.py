@@ -82,7 +82,7 @@ class Session:
         if process is not None:
             try:
                 await asyncio.wait_for(asyncio.to_thread(process.wait), patience_s)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 process.kill()
                 process.wait()
 

@@ -37,7 +37,7 @@ rate = 500
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -49,11 +49,6 @@ from clockwork_triton.simulation.noise import Noise
 from clockwork_triton.simulation.toml_table import ExperimentError, Table
 from clockwork_triton.simulation.workload_file import read_slo, read_workloads
 from clockwork_triton.simulation.zoo import PAGE_BYTES, V100_PAGES, ZOO
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MS = 1_000_000
 SECOND = 1_000_000_000

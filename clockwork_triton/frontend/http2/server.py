@@ -90,7 +90,7 @@ class Server:
             connection.drain()
         try:
             await asyncio.wait_for(self._empty.wait(), grace_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             for connection in list(self._connections):
                 connection.end()
             await self._empty.wait()
