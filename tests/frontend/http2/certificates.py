@@ -21,14 +21,14 @@ class Authority:
         self._run(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
             *("-keyout", str(self._key), "-out", str(self.certificate), "-subj", "/CN=tests", "-days", "2"),
-            *("-addext", "basicConstraints=critical,CA:TRUE"),
+            *("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"),
         )
 
     def issue(self, name: str) -> tuple[str, str]:
         """The paths of a certificate for 127.0.0.1 and localhost, and of its key."""
         key, request, certificate = (self._directory / f"{name}.{end}" for end in ("key", "csr", "pem"))
         extensions = self._directory / "extensions"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
         self._run(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
             *("-keyout", str(key), "-out", str(request), "-subj", f"/CN={name}"),
