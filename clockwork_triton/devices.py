@@ -36,11 +36,10 @@ def found_devices() -> tuple[tuple[str, ...], str]:
                 f"no GPU is used, for the driver does not work: {error}. Models are served on the CPU; "
                 "clockwork-triton doctor says what to do"
             )
-    found = [f"cuda:{ordinal}" for ordinal in range(gpus)]
-    unusable = {f"cuda:{ordinal}": reason for ordinal in range(gpus) if (reason := _unusable(ordinal))}
-    if unusable:
-        warning = f"GPUs not used: {', '.join(f'{device} ({reason})' for device, reason in unusable.items())}"
-    return (*(device for device in found if device not in unusable), "cpu:0"), warning
+    reasons = {f"cuda:{ordinal}": _unusable(ordinal) for ordinal in range(gpus)}
+    if unusable := [f"{device} ({reason})" for device, reason in reasons.items() if reason]:
+        warning = f"GPUs not used: {', '.join(unusable)}"
+    return (*(device for device, reason in reasons.items() if not reason), "cpu:0"), warning
 
 
 def check_gpus(devices: Sequence[str]) -> None:

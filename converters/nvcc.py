@@ -56,13 +56,8 @@ def compile_source(text: str, arch: str) -> bytes:
         command = [compiler, "-cubin", f"-arch={arch}", *FLAGS, "-o", str(cubin)]
         done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
         if done.returncode and any(sign in done.stderr for sign in _NO_HOST_COMPILER):
-            raise ConversionError(
-                f"compiling for a GPU needs g++ on the PATH beside nvcc: {_line(done.stderr)}"
-            )
+            complaint = done.stderr.strip().partition("\n")[0]
+            raise ConversionError(f"compiling for a GPU needs g++ on the PATH beside nvcc: {complaint}")
         if done.returncode:
             raise ConversionError(f"nvcc cannot compile the model: {done.stderr.strip()[:1500]}")
         return cubin.read_bytes()
-
-
-def _line(text: str) -> str:
-    return text.strip().partition("\n")[0]

@@ -151,11 +151,17 @@ SLO_NS = 10 * MS
 SECOND_NS = 1000 * MS
 
 
-def test_a_low_clock_is_forgotten_where_nothing_runs_so_that_requests_are_tried_again() -> None:
+def _world(clock_mhz: int) -> World:
+    """One device, which tells this clock, and a model with a profile of 1980 MHz."""
     world = World("adaptive")
     world.join()
     world.add(0, PROFILE)
-    world.devices[0].clock_mhz = 345
+    world.devices[0].clock_mhz = clock_mhz
+    return world
+
+
+def test_a_low_clock_is_forgotten_where_nothing_runs_so_that_requests_are_tried_again() -> None:
+    world = _world(345)
     world.ask(0)
     world.run(SECOND_NS)
     assert world.outcome(world.ask(0, SLO_NS)) is Outcome.REFUSED
@@ -169,10 +175,7 @@ def test_a_low_clock_is_forgotten_where_nothing_runs_so_that_requests_are_tried_
 
 
 def test_a_low_clock_that_is_seen_again_and_again_stays() -> None:
-    world = World("adaptive")
-    world.join()
-    world.add(0, PROFILE)
-    world.devices[0].clock_mhz = 345
+    world = _world(345)
     for _ in range(20):
         world.ask(0)
         world.run(SECOND_NS)
@@ -181,10 +184,7 @@ def test_a_low_clock_that_is_seen_again_and_again_stays() -> None:
 
 def test_a_worker_that_is_lost_takes_its_clock_with_it() -> None:
     """The estimates of its successor are none of the old one's business."""
-    world = World("adaptive")
-    world.join()
-    world.add(0, PROFILE)
-    world.devices[0].clock_mhz = 990
+    world = _world(990)
     world.ask(0)
     world.run(SECOND_NS)
     world.lose(0)

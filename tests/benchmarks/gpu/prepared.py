@@ -76,3 +76,10 @@ def prepared(
     model = prepare.write(folder, "resnet50", sizes, sizes[:2], "sm_90", "tf32", weights=weights)
     launches = tuple(launch for every in code[0].launches.values() for launch in every)
     return Prepared(folder, model, code[0].source, launches)
+
+
+def unpacked(folder: Path, monkeypatch: pytest.MonkeyPatch, *, weights: bool = True) -> Prepared:
+    """As the steps that measure find it."""
+    found = prepared(folder, monkeypatch, weights=weights)
+    found.model.unpack()
+    return found

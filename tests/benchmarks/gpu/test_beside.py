@@ -15,7 +15,7 @@ from clockwork_triton.worker.cuda.device import CudaDevice
 from clockwork_triton.worker.cuda.driver import CudaError
 from clockwork_triton.worker.registrar import Registrar
 from tests.benchmarks.gpu.fake_gpu import FakeGpu, SharedDriver
-from tests.benchmarks.gpu.prepared import Prepared, prepared
+from tests.benchmarks.gpu.prepared import Prepared, unpacked
 from tests.worker.cuda.fake_driver import Clock, Kernel
 
 RUNS = 30
@@ -72,9 +72,7 @@ def _leave_the_collector_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
-    found = prepared(tmp_path / "kit", monkeypatch, weights=False)
-    found.model.unpack()
-    return found
+    return unpacked(tmp_path / "kit", monkeypatch, weights=False)
 
 
 def test_another_model_is_loaded_meanwhile(found: Prepared) -> None:

@@ -15,7 +15,7 @@ from benchmarks.gpu.results import Failure, Infer, OneSlot, Times, from_line, to
 from clockwork_triton.nvml import Nvml
 from clockwork_triton.worker.cuda.clocks import ClockTracker
 from tests.benchmarks.gpu.fake_gpu import FakeGpu, SharedDriver
-from tests.benchmarks.gpu.prepared import prepared
+from tests.benchmarks.gpu.prepared import prepared, unpacked
 from tests.cuda.emulator import needs_emulation
 
 RUNS = 30
@@ -64,8 +64,7 @@ def test_a_prepared_model_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_infers_come_from_all_slots_in_turn_and_then_from_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = prepared(tmp_path / "kit", monkeypatch)
-    found.model.unpack()
+    found = unpacked(tmp_path / "kit", monkeypatch)
     gpu = FakeGpu(found.kernels(tmp_path), SlowDriver)
     turn, same, *_ = measure.infers(found.model, gpu.open, RUNS, FOREVER, **gpu.device)
     assert isinstance(turn, Infer)
@@ -98,8 +97,7 @@ def test_the_clock_is_followed_meanwhile_as_in_a_worker(
             told.append("stopped")
 
     monkeypatch.setattr(bench, "ClockTracker", Tracker)
-    found = prepared(tmp_path / "kit", monkeypatch, weights=False)
-    found.model.unpack()
+    found = unpacked(tmp_path / "kit", monkeypatch, weights=False)
     gpu, nvml = FakeGpu({}), Nvml(None)
     list(measure.infers(found.model, gpu.open, 1, FOREVER, nvml=nvml, **gpu.device))
     assert told == [nvml, gpu.opened[0].facts.pci_bus_id, 0, "stopped"]
@@ -109,8 +107,7 @@ def test_infers_have_a_thread_that_is_prepared_when_the_device_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real-time priority is for it alone: what is started before is as ordinary as in a worker."""
-    found = prepared(tmp_path / "kit", monkeypatch, weights=False)
-    found.model.unpack()
+    found = unpacked(tmp_path / "kit", monkeypatch, weights=False)
     gpu = FakeGpu({})
     prepared_by: list[tuple[str, int]] = []
 
@@ -123,8 +120,7 @@ def test_infers_have_a_thread_that_is_prepared_when_the_device_is_open(
 
 @needs_emulation
 def test_loads_go_to_other_pages_by_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = prepared(tmp_path / "kit", monkeypatch)
-    found.model.unpack()
+    found = unpacked(tmp_path / "kit", monkeypatch)
     gpu = FakeGpu(found.kernels(tmp_path))
     (load,) = measure.loads(found.model, gpu.open, **gpu.device)
     assert load.still.count == load.moved.count == measure.LOADS
@@ -139,8 +135,7 @@ def test_loads_go_to_other_pages_by_turns(tmp_path: Path, monkeypatch: pytest.Mo
 
 @needs_emulation
 def test_a_batch_that_fails_is_no_other_s_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = prepared(tmp_path / "kit", monkeypatch)
-    found.model.unpack()
+    found = unpacked(tmp_path / "kit", monkeypatch)
     stored = dict(np.load(found.model.folder / "check.npz"))
     del stored["1.in.x"]
     np.savez(found.model.folder / "check.npz", **stored)
@@ -155,8 +150,7 @@ def test_a_batch_that_fails_is_no_other_s_failure(tmp_path: Path, monkeypatch: p
 def test_a_measurement_ends_in_time_with_one_run_at_least(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = prepared(tmp_path / "kit", monkeypatch, weights=False)
-    found.model.unpack()
+    found = unpacked(tmp_path / "kit", monkeypatch, weights=False)
     gpu = FakeGpu({})
     infers = list(measure.infers(found.model, gpu.open, RUNS, 0.0, **gpu.device))
     assert [infer.times.gpu.count for infer in infers if isinstance(infer, Infer | OneSlot)] == [1] * 4
